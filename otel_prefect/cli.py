@@ -1,0 +1,62 @@
+"""The ``otel-prefect`` command: finds the subcommand's module and runs it.
+
+Only the module of the subcommand that was asked for is imported, so that
+``otel-prefect run`` in front of a container's program starts fast.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol, cast
+
+from otel_prefect import __version__
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# A subcommand: its name, the module that carries it out, and its line in --help.
+_COMMANDS = (
+    ("collector", "otel_prefect.collector_command", "build, find or validate the OpenTelemetry Collector"),
+    ("opensearch", "otel_prefect.opensearch_command", "install index templates, pipelines and retention"),
+    ("run", "otel_prefect.run_command", "run any program as a span of the flow run, its output as logs"),
+)
+
+
+class CommandError(Exception):
+    """Raised by a subcommand when it cannot go on; its text is shown and the exit code is 1."""
+
+
+class _Command(Protocol):
+    def configure(self, parser: argparse.ArgumentParser) -> None: ...
+    def main(self, args: argparse.Namespace) -> int: ...
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the ``otel-prefect`` command.
+
+    Args:
+        argv: the arguments after the command's name; those of the process where it is None.
+
+    Returns:
+        The exit code: 0 done, 1 could not be done (one line on stderr says why), 2 wrong arguments;
+        ``otel-prefect run`` gives its program's own.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(prog="otel-prefect", description=__doc__.partition("\n")[0])
+    parser.add_argument("--version", action="version", version=f"otel-prefect {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    command: _Command | None = None
+    for name, module, line in _COMMANDS:
+        subparser = subparsers.add_parser(name, help=line, description=line)
+        if arguments[:1] == [name]:
+            command = cast("_Command", import_module(module))
+            command.configure(subparser)
+    args = parser.parse_args(arguments)
+    assert command is not None, "argparse let an unknown command through"  # noqa: S101 - an invariant of ours
+    try:
+        return command.main(args)
+    except CommandError as error:
+        sys.stderr.write(f"otel-prefect: {error}\n")
+        return 1

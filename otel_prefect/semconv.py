@@ -1,0 +1,249 @@
+"""Every attribute name and every environment variable that this project uses.
+
+Names follow OpenTelemetry's semantic conventions, and Prefect's own where it has
+one. The tables in ``docs/`` are made from this module.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+# --- Resource attributes -----------------------------------------------------------------------
+
+FLOW_RUN_ID: Final = "prefect.flow-run.id"
+FLOW_RUN_NAME: Final = "prefect.flow-run.name"
+FLOW_RUN_TAGS: Final = "prefect.flow-run.tags"
+FLOW_RUN_COUNT: Final = "prefect.flow-run.count"
+"""The attempt: 1 for the first run, one more for each retry (int)."""
+FLOW_RUN_ROOT_ID: Final = "prefect.flow-run.root-id"
+"""The flow run that the trace id is made from, where it is not the run itself."""
+FLOW_RUN_PARENT_ID: Final = "prefect.flow-run.parent-id"
+FLOW_RUN_LATENESS: Final = "prefect.flow-run.lateness"
+"""Seconds between the expected and the actual start (float; Prefect's estimated_start_time_delta)."""
+FLOW_RUN_AUTO_SCHEDULED: Final = "prefect.flow-run.auto-scheduled"
+FLOW_ID: Final = "prefect.flow.id"
+FLOW_NAME: Final = "prefect.flow.name"
+DEPLOYMENT_ID: Final = "prefect.deployment.id"
+DEPLOYMENT_NAME: Final = "prefect.deployment.name"
+DEPLOYMENT_VERSION: Final = "prefect.deployment.version"
+WORK_POOL_NAME: Final = "prefect.work-pool.name"
+WORK_QUEUE_NAME: Final = "prefect.work-queue.name"
+SOURCE: Final = "source"
+STAGE: Final = "stage"
+LOG_CORRELATION_ID: Final = "log_correlation_id"
+
+# --- Attributes of a span or a log record -------------------------------------------------------
+
+RECORD_FLOW_RUN_ID: Final = "flow_run_id"
+"""On every span and log record; also the X-Ray annotation. Prefect's own loggers use that name."""
+TASK_RUN_ID: Final = "prefect.task-run.id"
+TASK_RUN_NAME: Final = "prefect.task-run.name"
+TASK_NAME: Final = "prefect.task.name"
+XRAY_TRACE_ID: Final = "xray_trace_id"
+"""On log records: the ``1-…`` string that X-Ray's console looks for."""
+XRAY_IN_PROGRESS: Final = "aws.xray.inprogress"
+"""On a span (bool): the ``awsxray`` exporter makes an ``in_progress`` segment of it."""
+
+PREFECT_RUN_ID: Final = "prefect.run.id"
+PREFECT_RUN_NAME: Final = "prefect.run.name"
+PREFECT_RUN_TYPE: Final = "prefect.run.type"
+"""These three are set by Prefect on the spans it makes itself (``flow`` or ``task``)."""
+
+# --- X-Ray annotations: short, so that a filter expression needs no quoting --------------------
+
+ANNOTATION_FLOW_RUN_ID: Final = RECORD_FLOW_RUN_ID
+ANNOTATION_FLOW_NAME: Final = "flow_name"
+ANNOTATION_DEPLOYMENT: Final = "deployment"
+ANNOTATION_SOURCE: Final = SOURCE
+ANNOTATION_STAGE: Final = STAGE
+ANNOTATIONS: Final = {
+    ANNOTATION_FLOW_RUN_ID: FLOW_RUN_ID,
+    ANNOTATION_FLOW_NAME: FLOW_NAME,
+    ANNOTATION_DEPLOYMENT: DEPLOYMENT_NAME,
+    ANNOTATION_SOURCE: SOURCE,
+    ANNOTATION_STAGE: STAGE,
+}
+"""Annotation name → the resource attribute it is copied from."""
+
+UNKNOWN: Final = "unknown"
+"""What a text log shows where there is no flow run id."""
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One environment variable: its name, what it is where it is unset, and what it means.
+
+    Attributes:
+        name: as it is written in a task definition.
+        default: the value that holds where it is unset; empty where there is none.
+        meaning: one or two sentences for the table in the docs, with the unit.
+        read_by: which of ``library``, ``sidecar``, ``collector``, ``command`` read it.
+    """
+
+    name: str
+    default: str
+    meaning: str
+    read_by: tuple[str, ...]
+
+
+def _variable(name: str, default: str, read_by: str, meaning: str) -> Variable:
+    return Variable(name, default, meaning, tuple(read_by.split()))
+
+
+# --- Identity of a pipeline's container ---------------------------------------------------------
+
+ENV_FLOW_RUN_ID = _variable(
+    "PREFECT_FLOW_RUN_ID", "", "library", "The flow run that this container works for (a UUID)."
+)
+ENV_PREFECT_FLOW_RUN_ID = _variable(
+    "PREFECT__FLOW_RUN_ID", "", "library", "The same, as Prefect's workers set it; the one above wins."
+)
+ENV_LOG_CORRELATION_ID = _variable(
+    "LOG_CORRELATION_ID", "the flow run id", "library", "An id that the user's own log search goes by."
+)
+ENV_SOURCE = _variable("SOURCE", "", "library", "The data source that this container loads.")
+ENV_STAGE = _variable("STAGE", "", "library", "The stage of the pipeline: ingest, transform, dbt, …")
+ENV_TRACEPARENT = _variable(
+    "TRACEPARENT", "", "library", "W3C trace context of the span that started this container."
+)
+
+# --- Endpoints ----------------------------------------------------------------------------------
+
+ENV_GRPC_ENDPOINT = _variable(
+    "OTEL_PREFECT_GRPC_ENDPOINT", "127.0.0.1:4317", "sidecar", "Where the sidecar takes OTLP/gRPC."
+)
+ENV_HTTP_ENDPOINT = _variable(
+    "OTEL_PREFECT_HTTP_ENDPOINT", "127.0.0.1:4318", "sidecar", "Where the sidecar takes OTLP/HTTP."
+)
+ENV_HEALTH_ENDPOINT = _variable(
+    "OTEL_PREFECT_HEALTH_ENDPOINT", "127.0.0.1:13133", "sidecar", "Where health and self-metrics are served."
+)
+ENV_XRAY_UDP_ENDPOINT = _variable(
+    "OTEL_PREFECT_XRAY_UDP_ENDPOINT", "127.0.0.1:2000", "collector", "Where X-Ray SDKs send segments (UDP)."
+)
+ENV_STATSD_ENDPOINT = _variable(
+    "OTEL_PREFECT_STATSD_ENDPOINT", "127.0.0.1:8125", "collector", "Where StatsD metrics are taken (UDP)."
+)
+
+# --- The Collector ------------------------------------------------------------------------------
+
+ENV_COLLECTOR = _variable(
+    "OTEL_PREFECT_COLLECTOR",
+    "managed",
+    "sidecar",
+    "`managed`: the sidecar starts and watches the Collector; or host:port of one that takes OTLP/gRPC.",
+)
+ENV_COLLECTOR_SOCKET = _variable(
+    "OTEL_PREFECT_COLLECTOR_SOCKET",
+    "otel-prefect",
+    "collector",
+    "Name of the abstract unix socket between sidecar and managed Collector; set by the sidecar.",
+)
+ENV_COLLECTOR_CONFIG = _variable(
+    "OTEL_PREFECT_COLLECTOR_CONFIG",
+    "",
+    "sidecar command",
+    "Comma-separated files of your own that are merged over base and layers, last one wins.",
+)
+ENV_COLLECTOR_CONFIG_DIR = _variable(
+    "OTEL_PREFECT_COLLECTOR_CONFIG_DIR",
+    "the one that is shipped",
+    "sidecar command",
+    "Folder with base.yaml and the layers.",
+)
+ENV_OTELCOL_BIN = _variable(
+    "OTELCOL_BIN", "the built one", "sidecar command", "Path of a Collector to use instead of building one."
+)
+ENV_TRACES = _variable("OTEL_PREFECT_TRACES", "xray", "sidecar command", "Layers that traces go to.")
+ENV_LOGS = _variable("OTEL_PREFECT_LOGS", "cloudwatch", "sidecar command", "Layers that logs go to.")
+ENV_METRICS = _variable("OTEL_PREFECT_METRICS", "emf", "sidecar command", "Layers that metrics go to.")
+ENV_DATA_DIR = _variable(
+    "OTEL_PREFECT_DATA_DIR",
+    "/var/lib/otel-prefect",
+    "sidecar collector",
+    "Folder of the persistent queues; nothing else is written.",
+)
+ENV_QUEUE_BYTES = _variable(
+    "OTEL_PREFECT_QUEUE_BYTES",
+    "2000000000",
+    "collector",
+    "Bytes that each destination's queue may hold on disk; beyond it new data is refused.",
+)
+ENV_MEMORY_LIMIT_MIB = _variable(
+    "OTEL_PREFECT_MEMORY_LIMIT_MIB",
+    "256",
+    "collector",
+    "MiB of heap at which the Collector refuses new data.",
+)
+ENV_LOG_GROUP = _variable(
+    "OTEL_PREFECT_LOG_GROUP", "/otel-prefect", "collector", "CloudWatch Logs group of the logs."
+)
+ENV_LOG_STREAM = _variable(
+    "OTEL_PREFECT_LOG_STREAM",
+    "the task's id",
+    "sidecar collector",
+    "CloudWatch Logs stream; the host's name outside ECS.",
+)
+ENV_LOG_RETENTION_DAYS = _variable(
+    "OTEL_PREFECT_LOG_RETENTION_DAYS",
+    "30",
+    "collector command",
+    "Days that CloudWatch and OpenSearch keep logs and spans.",
+)
+ENV_METRIC_NAMESPACE = _variable(
+    "OTEL_PREFECT_METRIC_NAMESPACE", "Prefect", "collector", "CloudWatch namespace of the metrics."
+)
+ENV_METRIC_LOG_GROUP = _variable(
+    "OTEL_PREFECT_METRIC_LOG_GROUP",
+    "/otel-prefect/metrics",
+    "collector",
+    "CloudWatch Logs group of the metrics in embedded metric format.",
+)
+ENV_OPENSEARCH_ENDPOINT = _variable(
+    "OTEL_PREFECT_OPENSEARCH_ENDPOINT", "", "collector command", "URL of the OpenSearch domain."
+)
+ENV_OTLP_ENDPOINT = _variable(
+    "OTEL_PREFECT_OTLP_ENDPOINT", "", "collector", "host:port that the `otlp` layers send OTLP/gRPC to."
+)
+
+# --- The sidecar --------------------------------------------------------------------------------
+
+ENV_ATTRIBUTES = _variable(
+    "OTEL_PREFECT_ATTRIBUTES",
+    "",
+    "sidecar",
+    "Attributes that the sidecar adds to every Resource, as `key=value,key=value` (percent-encoded).",
+)
+ENV_DRAIN_SECONDS = _variable(
+    "OTEL_PREFECT_DRAIN_SECONDS",
+    "25",
+    "sidecar",
+    "Seconds after SIGTERM in which the sidecar goes on accepting, at most.",
+)
+ENV_MAX_REQUEST_MIB = _variable(
+    "OTEL_PREFECT_MAX_REQUEST_MIB", "64", "sidecar", "Largest request, in MiB after decompression."
+)
+ENV_MAX_IN_FLIGHT_MIB = _variable(
+    "OTEL_PREFECT_MAX_IN_FLIGHT_MIB",
+    "64",
+    "sidecar",
+    "MiB of requests in work at once; beyond it clients are told to retry.",
+)
+
+# --- The library --------------------------------------------------------------------------------
+
+ENV_FLUSH_SECONDS = _variable(
+    "OTEL_PREFECT_FLUSH_SECONDS", "5", "library", "Seconds that a process may take to flush when it ends."
+)
+ENV_PROPAGATE = _variable(
+    "OTEL_PREFECT_PROPAGATE",
+    "ecs,glue",
+    "library",
+    "AWS services whose start calls get the run's variables added (botocore); empty turns it off.",
+)
+
+
+def variables() -> tuple[Variable, ...]:
+    """Return every variable above, in the order in which they stand here."""
+    return tuple(value for value in globals().values() if isinstance(value, Variable))
