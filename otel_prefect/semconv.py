@@ -33,6 +33,21 @@ SOURCE: Final = "source"
 STAGE: Final = "stage"
 LOG_CORRELATION_ID: Final = "log_correlation_id"
 
+CLOUD_PROVIDER: Final = "cloud.provider"
+CLOUD_PLATFORM: Final = "cloud.platform"
+CLOUD_REGION: Final = "cloud.region"
+CLOUD_ACCOUNT_ID: Final = "cloud.account.id"
+CLOUD_AVAILABILITY_ZONE: Final = "cloud.availability_zone"
+AWS_ECS_CLUSTER_ARN: Final = "aws.ecs.cluster.arn"
+AWS_ECS_TASK_ARN: Final = "aws.ecs.task.arn"
+AWS_ECS_TASK_ID: Final = "aws.ecs.task.id"
+AWS_ECS_TASK_FAMILY: Final = "aws.ecs.task.family"
+AWS_ECS_TASK_REVISION: Final = "aws.ecs.task.revision"
+AWS_ECS_LAUNCHTYPE: Final = "aws.ecs.launchtype"
+SERVICE_NAME: Final = "service.name"
+SERVICE_VERSION: Final = "service.version"
+SERVICE_INSTANCE_ID: Final = "service.instance.id"
+
 # --- Attributes of a span or a log record -------------------------------------------------------
 
 RECORD_FLOW_RUN_ID: Final = "flow_run_id"
@@ -206,6 +221,42 @@ ENV_OPENSEARCH_ENDPOINT = _variable(
 ENV_OTLP_ENDPOINT = _variable(
     "OTEL_PREFECT_OTLP_ENDPOINT", "", "collector", "host:port that the `otlp` layers send OTLP/gRPC to."
 )
+ENV_OTLP_INSECURE = _variable(
+    "OTEL_PREFECT_OTLP_INSECURE",
+    "false; true for a loopback address",
+    "collector",
+    "`true`: the `otlp` layers speak without TLS.",
+)
+ENV_XRAY_PROXY_ENDPOINT = _variable(
+    "OTEL_PREFECT_XRAY_PROXY_ENDPOINT",
+    "127.0.0.1:2000",
+    "collector",
+    "Where X-Ray SDKs ask for sampling rules (TCP); requests are passed on to X-Ray.",
+)
+ENV_COLLECTOR_LOG_LEVEL = _variable(
+    "OTEL_PREFECT_COLLECTOR_LOG_LEVEL",
+    "warn",
+    "collector",
+    "What the Collector says of itself on stderr: debug, info, warn or error.",
+)
+ENV_COLLECTOR_METRICS_PORT = _variable(
+    "OTEL_PREFECT_COLLECTOR_METRICS_PORT",
+    "8888",
+    "sidecar collector",
+    "Loopback port of the Collector's own metrics (`/metrics`); a managed one gets a free port.",
+)
+ENV_COLLECTOR_METRICS_LEVEL = _variable(
+    "OTEL_PREFECT_COLLECTOR_METRICS_LEVEL",
+    "normal",
+    "collector",
+    "How much the Collector measures of itself: none, basic, normal or detailed.",
+)
+ENV_PROMETHEUS_ENDPOINT = _variable(
+    "OTEL_PREFECT_PROMETHEUS_ENDPOINT",
+    "127.0.0.1:9464",
+    "collector",
+    "Where the `prometheus` layer serves metrics to be scraped.",
+)
 
 # --- The sidecar --------------------------------------------------------------------------------
 
@@ -229,6 +280,26 @@ ENV_MAX_IN_FLIGHT_MIB = _variable(
     "64",
     "sidecar",
     "MiB of requests in work at once; beyond it clients are told to retry.",
+)
+
+ENV_OTEL_RESOURCE_ATTRIBUTES = _variable(
+    "OTEL_RESOURCE_ATTRIBUTES",
+    "",
+    "library sidecar",
+    "Attributes of the Resource, as OpenTelemetry has it. On the sidecar: added to what it forwards.",
+)
+ENV_METRIC_EXPORT_INTERVAL = _variable(
+    "OTEL_METRIC_EXPORT_INTERVAL", "60000", "library sidecar", "Milliseconds between two exports of metrics."
+)
+ENV_ECS_METADATA = _variable(
+    "ECS_CONTAINER_METADATA_URI_V4", "set by ECS", "sidecar", "The task metadata endpoint, version 4."
+)
+ENV_PREFECT_API_URL = _variable(
+    "PREFECT_API_URL", "", "sidecar", "Prefect's API, from which names of flow, deployment and work pool come."
+)
+ENV_PREFECT_API_KEY = _variable("PREFECT_API_KEY", "", "sidecar", "Its key (Prefect Cloud), if it has one.")
+ENV_PREFECT_API_AUTH_STRING = _variable(
+    "PREFECT_API_AUTH_STRING", "", "sidecar", "Its `user:password` (self-hosted server), if it has one."
 )
 
 # --- The library --------------------------------------------------------------------------------
