@@ -34,8 +34,8 @@ _FOREIGN_PREFIXES = ("AWS_", "OTEL_", "PREFECT_", "DBT_")
 _FOREIGN_NAMES = ("OTELCOL_BIN", "TRACEPARENT", "SOURCE", "STAGE", "LOG_CORRELATION_ID")
 _KEPT_NAMES = ("AWS_CA_BUNDLE",)
 
-# Loopback is never behind a proxy, whatever the environment says.
-_direct = build_opener(ProxyHandler({}))
+# Loopback is never behind a proxy, whatever the environment says: use this for stand-ins.
+direct = build_opener(ProxyHandler({}))
 
 
 class StartError(Exception):
@@ -300,7 +300,7 @@ def answers(url: str, status: int = 200) -> Callable[[], bool]:
 
     def check() -> bool:
         try:
-            with _direct.open(url, timeout=2) as response:
+            with direct.open(url, timeout=2) as response:
                 return bool(response.status == status)
         except HTTPError as error:
             return error.code == status

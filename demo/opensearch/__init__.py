@@ -1,0 +1,181 @@
+"""A real OpenSearch node on loopback, from Maven's jars."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import random
+import shutil
+import subprocess
+import tempfile
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.request import Request
+
+from demo import java
+from demo.paths import CACHE
+from demo.processes import LOOPBACK, StartError, direct, environment, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from demo.processes import Process, Processes
+
+_POM = Path(__file__).with_name("pom.xml")
+_MAIN_CLASS = "org.codelibs.opensearch.runner.OpenSearchRunner"
+# The runner takes no other ports: it probes from baseHttpPort + 1 to 9299.
+_FIRST_PORT, _LAST_PORT = 9201, 9299
+_ATTEMPTS = 3
+# A node for some thousand documents: little heap, and start-up counts more than peak speed.
+_JVM = (
+    "-Xmx256m",
+    "-XX:+UseSerialGC",
+    "-XX:TieredStopAtLevel=1",
+    "--enable-native-access=ALL-UNNAMED",
+    "-Djava.awt.headless=true",
+)
+
+
+class _PortTakenError(StartError):
+    """Raised when the node found its port taken."""
+
+
+@dataclass(frozen=True)
+class OpenSearch:
+    """A running node.
+
+    Attributes:
+        url: its HTTP address; no security.
+        process: the JVM.
+    """
+
+    url: str
+    process: Process
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """Send one request and return the parsed answer.
+
+        Raises:
+            urllib.error.HTTPError: it was answered with an error.
+        """
+        request = Request(  # noqa: S310 - always http on loopback
+            f"{self.url}/{path.lstrip('/')}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"content-type": "application/json"},
+        )
+        with direct.open(request, timeout=30) as response:
+            return json.load(response)
+
+    def stop(self) -> None:
+        """Stop the node; its data folder stays."""
+        self.process.stop()
+
+
+def start(processes: Processes, folder: Path, say: Callable[[str], None] = lambda _: None) -> OpenSearch:
+    """Start a node; the first time its jars are fetched into ``.cache/opensearch``.
+
+    Args:
+        processes: the owner of the process.
+        folder: takes the node's data.
+        say: takes lines for the user while something is fetched.
+
+    Raises:
+        StartError: no Java, no Maven, no free port, or the node did not come up.
+    """
+    jars = fetch(say)
+    runtime = java.find(say)
+    for _ in range(_ATTEMPTS - 1):
+        # Between choosing a port and binding it, somebody else may take it.
+        with suppress(_PortTakenError):
+            return _start_once(processes, folder, jars, runtime)
+    return _start_once(processes, folder, jars, runtime)
+
+
+def _start_once(processes: Processes, folder: Path, jars: Path, runtime: Path) -> OpenSearch:
+    # A random place to begin, so that nodes started side by side do not all try the same ports.
+    port = free_port(random.randint(_FIRST_PORT, _LAST_PORT - 30), _LAST_PORT)  # noqa: S311 - no secret
+    url = f"http://{LOOPBACK}:{port}"
+    cluster = f"demo-{os.getpid()}-{port}"
+    command = [
+        *(str(runtime), *_JVM, "-cp", f"{jars}/*", _MAIN_CLASS),
+        *("-basePath", str(folder / cluster), "-numOfNode", "1"),
+        *("-baseHttpPort", str(port - 1), "-clusterName", cluster),
+    ]
+
+    def ready() -> bool:
+        try:
+            with direct.open(url, timeout=2) as response:
+                # The name tells our node from another one that took the port before it.
+                return bool(json.load(response)["cluster_name"] == cluster)
+        except (OSError, ValueError, KeyError):
+            return False
+
+    try:
+        process = processes.start("opensearch", command, env=environment(), ready=ready, timeout=120)
+    except StartError as error:
+        if "BindException" in str(error):
+            raise _PortTakenError(str(error)) from error
+        raise
+    return OpenSearch(url, process)
+
+
+def fetch(say: Callable[[str], None]) -> Path:
+    """Return the folder with OpenSearch's jars, fetching them once.
+
+    The folder is named by the hash of the list of jars and moved into place when it is whole,
+    so a cut-off fetch leaves nothing that could be taken for it.
+
+    Raises:
+        StartError: Maven is missing or failed.
+    """
+    folder = CACHE / "opensearch" / hashlib.sha256(_POM.read_bytes()).hexdigest()[:16]
+    with _only_one(folder.with_suffix(".lock")):
+        if folder.is_dir():
+            return folder
+        maven = shutil.which("mvn")
+        if maven is None:
+            raise StartError(
+                "OpenSearch's jars are fetched with Maven, which is missing: apt-get install maven"
+            )
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix="fetching-") as staging:
+            _copy_jars(maven, Path(staging), say)
+            (Path(staging) / "jars").rename(folder)
+    return folder
+
+
+def _copy_jars(maven: str, staging: Path, say: Callable[[str], None]) -> None:
+    say("fetching OpenSearch (118 jars, 71 MB) into .cache/opensearch")
+    # The repository is Maven's own cache; it goes with the staging folder, only the jars stay.
+    command = [
+        *(maven, "--batch-mode", "--file", str(_POM), f"-Dmaven.repo.local={staging}/repository"),
+        *("dependency:copy-dependencies", f"-DoutputDirectory={staging}/jars"),
+    ]
+    output: list[str] = []
+    jars = 0
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None  # noqa: S101 - a pipe was asked for
+        for line in process.stdout:
+            output.append(line)
+            if "Downloaded" in line and ".jar" in line:
+                jars += 1
+                if jars % 40 == 0:
+                    say(f"fetching OpenSearch: {jars} files")
+    if process.returncode != 0:
+        problem = next((line for line in output if line.startswith("[ERROR]")), "no message").strip()
+        raise StartError(
+            f"OpenSearch's jars could not be fetched: mvn ended with {process.returncode}: {problem}"
+        )
+
+
+@contextmanager
+def _only_one(lock: Path) -> Iterator[None]:
+    """Let one process at a time through; the others wait."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
