@@ -307,6 +307,12 @@ ENV_PREFECT_API_AUTH_STRING = _variable(
 ENV_FLUSH_SECONDS = _variable(
     "OTEL_PREFECT_FLUSH_SECONDS", "5", "library", "Seconds that a process may take to flush when it ends."
 )
+ENV_RETRY_SECONDS = _variable(
+    "OTEL_PREFECT_RETRY_SECONDS",
+    "120",
+    "library",
+    "Seconds for which spans, logs and metrics that nothing takes are tried again before they are dropped.",
+)
 ENV_PROPAGATE = _variable(
     "OTEL_PREFECT_PROPAGATE",
     "ecs,glue",
