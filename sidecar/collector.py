@@ -1,0 +1,231 @@
+"""Starts the Collector, watches it, starts it again when it dies, and stops it last."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+from otel_prefect import collector as configuration
+from otel_prefect import semconv
+from sidecar import metrics, tether
+from sidecar.settings import Address
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from sidecar.forward import CollectorClient
+    from sidecar.metrics import SelfMetrics
+
+_log = logging.getLogger("sidecar.collector")
+
+START_SECONDS: Final = 20.0
+_FIRST_BACK_OFF_SECONDS, _LONGEST_BACK_OFF_SECONDS = 0.2, 10.0
+# A Collector that lived so long starts anew without back-off.
+_SETTLED_SECONDS = 30.0
+# With the drain's 25 s this is under ECS's default stopTimeout of 30 s. What is left stays on disk.
+_STOP_SECONDS = 4.0
+_REMEMBERED_LINES = 40
+# Secrets that only the sidecar needs.
+_NOT_FOR_THE_COLLECTOR = (semconv.ENV_PREFECT_API_KEY.name, semconv.ENV_PREFECT_API_AUTH_STRING.name)
+
+
+class CollectorError(RuntimeError):
+    """Raised when the Collector cannot be started; the text has its own last words."""
+
+
+def environment(environ: Mapping[str, str], task_id: str | None, telemetry: Address) -> dict[str, str]:
+    """Return the Collector's environment.
+
+    Args:
+        environ: the sidecar's.
+        task_id: of the ECS task: the log stream, where none is set.
+        telemetry: where the Collector shows its own metrics.
+    """
+    own = dict(environ)
+    for name in _NOT_FOR_THE_COLLECTOR:
+        own.pop(name, None)
+    # Two sidecars may share a network, and so the names of abstract sockets: on a laptop, in bridge mode.
+    own[semconv.ENV_COLLECTOR_SOCKET.name] = f"otel-prefect-{os.getpid()}-{secrets.token_hex(4)}"
+    own[semconv.ENV_COLLECTOR_METRICS_PORT.name] = str(telemetry.port)
+    if task_id and not own.get(semconv.ENV_LOG_STREAM.name):
+        own[semconv.ENV_LOG_STREAM.name] = task_id
+    return configuration.environment(own)
+
+
+class ManagedCollector:
+    """The Collector's process.
+
+    Args:
+        program: the Collector.
+        environ: its environment, see :func:`environment`.
+        client: reaches its receiver; tells when it is ready.
+        numbers: count starts, and show whether it is up.
+        on_restart: called before it is started again.
+    """
+
+    def __init__(
+        self,
+        program: Path,
+        environ: Mapping[str, str],
+        client: CollectorClient,
+        numbers: SelfMetrics,
+        on_restart: Callable[[], None],
+    ) -> None:
+        self._program = program
+        self._environ = dict(environ)
+        self._client = client
+        self._numbers = numbers
+        self._on_restart = on_restart
+        self._last_lines: deque[str] = deque(maxlen=_REMEMBERED_LINES)
+        self._process: asyncio.subprocess.Process | None = None
+        self._reader: asyncio.Task[None] | None = None
+        self._watcher: asyncio.Task[None] | None = None
+        self.ready = False
+
+    async def start(self) -> None:
+        """Start it, and go on watching it once it takes data.
+
+        Raises:
+            CollectorError: it ended, or took no data within START_SECONDS.
+        """
+        await self._start_once()
+        self._watcher = asyncio.create_task(self._watch())
+
+    async def stop(self, timeout: float = _STOP_SECONDS) -> None:
+        """End it: by SIGTERM, so that it flushes; by SIGKILL after ``timeout`` seconds."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watcher
+        self._set_ready(False)
+        await self._end(timeout)
+
+    async def _start_once(self) -> None:
+        self._numbers.add(metrics.COLLECTOR_STARTS, 1)
+        self._last_lines.clear()
+        arguments = configuration.arguments(self._environ)
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, "-I", "-S", tether.__file__, str(os.getpid()), str(self._program), *arguments,
+            env=self._environ,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C in a terminal is for the sidecar, which stops it last
+        )  # fmt: skip
+        self._reader = asyncio.create_task(self._read_stderr(self._process))
+        ready = asyncio.create_task(self._client.ready(START_SECONDS))
+        ended = asyncio.create_task(self._process.wait())
+        try:
+            await asyncio.wait((ready, ended), return_when=asyncio.FIRST_COMPLETED)
+            if ready.done() and ready.result():
+                self._set_ready(True)
+                return
+            exited = ended.done()
+            await self._end(timeout=1)
+            what = f"ended with exit code {self._process.returncode}" if exited else "took no data in time"
+            raise CollectorError(f"the Collector {what}: {self._last_words()}")
+        finally:
+            ready.cancel()
+            ended.cancel()
+
+    async def _watch(self) -> None:
+        """Start it again whenever it ends."""
+        loop = asyncio.get_running_loop()
+        back_off = _FIRST_BACK_OFF_SECONDS
+        started = loop.time()
+        while True:
+            assert self._process is not None, "watched only after it was started"  # noqa: S101 - an invariant
+            code = await self._process.wait()
+            self._set_ready(False)
+            if loop.time() - started > _SETTLED_SECONDS:
+                back_off = _FIRST_BACK_OFF_SECONDS
+            _log.error(
+                "the Collector ended with exit code %s (%s); starting it again in %.1f s",
+                code,
+                self._last_words(),
+                back_off,
+            )
+            await asyncio.sleep(back_off)
+            back_off = min(back_off * 2, _LONGEST_BACK_OFF_SECONDS)
+            started = loop.time()
+            self._on_restart()
+            try:
+                await self._start_once()
+            except (CollectorError, OSError) as error:
+                _log.error("%s", error)
+
+    async def _end(self, timeout: float) -> None:
+        process = self._process
+        if process is not None and process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(signal.SIGTERM)
+            try:
+                await asyncio.wait_for(process.wait(), timeout)
+            except asyncio.TimeoutError:
+                _log.error(
+                    "the Collector did not end in %.0f s and is killed; its queues are on disk", timeout
+                )
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
+        if self._reader is not None:
+            await self._reader
+
+    async def _read_stderr(self, process: asyncio.subprocess.Process) -> None:
+        """Pass its log lines on as they are, and remember the last for an error of ours."""
+        assert process.stderr is not None, "it was started with a pipe"  # noqa: S101 - an invariant
+        while True:
+            try:
+                line = await process.stderr.readline()
+            except ValueError:  # longer than the reader's limit: thrown away up to there
+                continue
+            if not line:
+                return
+            text = line.decode(errors="replace").rstrip()
+            self._last_lines.append(text)
+            if self.ready:
+                sys.stderr.write(text + "\n")
+
+    def _last_words(self) -> str:
+        """Return what it said last, in one line: an error if there is one, else the last line."""
+        for line in reversed(self._last_lines):
+            if words := _error_in(line):
+                return words
+        return self._last_lines[-1] if self._last_lines else "it said nothing"
+
+    def _set_ready(self, ready: bool) -> None:
+        self.ready = ready
+        self._numbers.set(metrics.COLLECTOR_UP, int(ready))
+
+
+def _error_in(line: str) -> str | None:
+    """Return the error that a line of the Collector's log is, or None.
+
+    Before its logger is there it writes plain lines: ``Error: …``; later JSON ones with a level.
+    """
+    if line.startswith(("Error:", "panic:", "fatal error:")):
+        return line
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    if not isinstance(entry, dict) or entry.get("level") not in ("error", "fatal", "dpanic", "panic"):
+        return None
+    return " ".join(str(entry[key]) for key in ("msg", "error") if entry.get(key))
+
+
+def free_loopback_address() -> Address:
+    """Return a loopback address on which nothing listens now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return Address("127.0.0.1", probe.getsockname()[1])

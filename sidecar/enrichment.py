@@ -1,0 +1,132 @@
+"""Adds to a Resource what the sidecar knows and the sender did not say.
+
+A process sends the same Resource bytes in each of its requests, so the result is
+kept by those bytes, together with the facts it was made from: it is made anew when
+one of these is replaced (the facts are immutable, so identity tells).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+
+from otel_prefect import ids, semconv
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from uuid import UUID
+
+    from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+
+    AttributeValue = str | bool | int | float | Sequence[str]
+    Attributes = Mapping[str, AttributeValue]
+
+# Distinct Resources kept: a process has one, and a task few processes. Beyond that the oldest goes.
+CACHE_SIZE = 512
+
+
+class Enricher:
+    """Completes the Resources of everything that passes.
+
+    Args:
+        task: facts on this task: static attributes and what ECS says. Replaced as a whole when known.
+        run_facts: gives what is known now of a flow run (a new object when that changes), or None, and
+            sees to it that more is known later. Never blocks.
+    """
+
+    def __init__(self, task: Attributes, run_facts: Callable[[UUID], Attributes | None]) -> None:
+        self.task: Attributes = task
+        self._run_facts = run_facts
+        self._cache: OrderedDict[bytes, _Entry] = OrderedDict()
+
+    def enrich(self, resource: bytes) -> bytes:
+        """Return the Resource with what it lacks.
+
+        Args:
+            resource: an encoded ``Resource``; its own attributes are never changed.
+
+        Raises:
+            ValueError: the bytes are no ``Resource``.
+        """
+        entry = self._cache.get(resource)
+        run_id = _flow_run_id(_decode(resource)) if entry is None else entry.run_id
+        run = None if run_id is None else self._run_facts(run_id)
+        if entry is None or entry.task is not self.task or entry.run is not run:
+            entry = _Entry(run_id, self.task, run, _add(resource, self.task, run or {}))
+            self._cache[resource] = entry
+            if len(self._cache) > CACHE_SIZE:
+                self._cache.popitem(last=False)
+        self._cache.move_to_end(resource)
+        return entry.enriched
+
+
+class _Entry:
+    __slots__ = ("enriched", "run", "run_id", "task")
+
+    def __init__(
+        self, run_id: UUID | None, task: Attributes, run: Attributes | None, enriched: bytes
+    ) -> None:
+        self.run_id = run_id
+        self.task = task
+        self.run = run
+        self.enriched = enriched
+
+
+def _decode(resource: bytes) -> Resource:
+    try:
+        return Resource.FromString(resource)
+    except DecodeError as error:
+        raise ValueError(f"not a Resource: {error}") from None
+
+
+def _flow_run_id(resource: Resource) -> UUID | None:
+    """Return the flow run that the sender says it works for."""
+    for attribute in resource.attributes:
+        if attribute.key == semconv.FLOW_RUN_ID:
+            try:
+                return ids.parse_flow_run_id(attribute.value.string_value)
+            except ValueError:
+                return None  # what the sender said is passed on as it is
+    return None
+
+
+def _add(resource: bytes, *additions: Attributes) -> bytes:
+    """Append the attributes that are not there; earlier additions win.
+
+    The sender's bytes stay as they are, unknown fields too: in protobuf, appending
+    elements to a repeated field is appending their bytes. Only a Resource with a
+    doubled key is written anew, with the first of each: OTLP wants keys to be unique.
+    """
+    decoded = _decode(resource)
+    present = {attribute.key for attribute in decoded.attributes}
+    if len(present) != len(decoded.attributes):
+        seen: set[str] = set()
+        first = [a for a in decoded.attributes if a.key not in seen and not seen.add(a.key)]  # type: ignore[func-returns-value]  # set.add is None, which is what makes it true
+        del decoded.attributes[:]
+        decoded.attributes.extend(first)
+        resource = decoded.SerializeToString()
+    added = Resource()
+    for attributes in additions:
+        for key, value in attributes.items():
+            if key not in present:
+                present.add(key)
+                set_value(added.attributes.add(key=key).value, value)
+    return resource + added.SerializeToString() if added.attributes else resource
+
+
+def set_value(target: AnyValue, value: AttributeValue) -> None:
+    """Write a Python value into an OTLP attribute value of the same type."""
+    if isinstance(value, bool):
+        target.bool_value = value
+    elif isinstance(value, int):
+        target.int_value = value
+    elif isinstance(value, float):
+        target.double_value = value
+    elif isinstance(value, str):
+        target.string_value = value
+    else:
+        for item in value:
+            set_value(target.array_value.values.add(), item)

@@ -1,0 +1,231 @@
+"""The sidecar's life, top to bottom: bind, start the Collector, take data, drain, say what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from otel_prefect import collector as configuration
+from otel_prefect import semconv
+from sidecar import accounts, collector, grpc_server, health, http_server, log_lines, metrics
+from sidecar.delivery import DeliveryMonitor
+from sidecar.ecs import TaskMetadata
+from sidecar.enrichment import Enricher
+from sidecar.forward import CollectorClient
+from sidecar.grpc_server import BindError
+from sidecar.intake import Intake, Room
+from sidecar.otlp import METRICS
+from sidecar.prefect_api import PrefectApi
+from sidecar.refusal import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from sidecar.settings import Address, Settings
+
+_log = logging.getLogger("sidecar")
+
+# Without ECS's word on the flow's container, the sidecar takes data until it was quiet for so long.
+_QUIET_SECONDS = 0.5
+_POLL_SECONDS = 0.1
+# Of the drain's time, kept for emptying the queues.
+_FLUSH_SECONDS = 5.0
+# What is under way when the doors close may end within this.
+_CLOSE_SECONDS = 1.0
+# How often the Collector's numbers are read while all is well.
+_DELIVERY_SECONDS = 10.0
+
+
+def main(settings: Settings) -> int:
+    """Run until SIGTERM or SIGINT; return the exit code.
+
+    0 after a drain, whatever is left: Prefect's ECS observer may take another exit code of any container
+    for a crash of the run. 1 when it could not start; then nothing was accepted.
+    """
+    log_lines.install()
+    try:
+        asyncio.run(_run(settings))
+    except (
+        BindError,
+        collector.CollectorError,
+        configuration.CollectorNotFound,
+        ValueError,
+        OSError,
+    ) as error:
+        sys.stderr.write(f"sidecar: {error}\n")
+        return 1
+    return 0
+
+
+async def _run(settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with contextlib.AsyncExitStack() as stack:
+        starting = asyncio.create_task(Sidecar.start(settings, stack))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait((starting, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            starting.cancel()
+            await asyncio.wait((starting,))
+            return
+        sidecar = starting.result()
+        await stopping
+        await sidecar.drain()
+
+
+class Sidecar:
+    """A running sidecar. Made by :meth:`start`; ended by :meth:`drain` and the stack's end."""
+
+    def __init__(self, settings: Settings, client: CollectorClient, telemetry: Address) -> None:
+        self.settings = settings
+        self.numbers = metrics.SelfMetrics()
+        self.metadata = TaskMetadata(settings.ecs_metadata_url)
+        self.prefect = PrefectApi(settings.prefect_api)
+        self.enricher = Enricher(settings.attributes, self.prefect.facts)
+        self.client = client
+        self.intake = Intake(
+            self.enricher, client, Room(settings.max_in_flight_bytes, self.numbers), self.numbers
+        )
+        self.deliveries = DeliveryMonitor(telemetry)
+        self.managed: collector.ManagedCollector | None = None
+        self._draining = False
+        self._doors = contextlib.AsyncExitStack()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @classmethod
+    async def start(cls, settings: Settings, stack: contextlib.AsyncExitStack) -> Sidecar:
+        """Start everything; what was started is ended by the stack, last first.
+
+        Raises:
+            BindError: an address is taken.
+            CollectorNotFound, CollectorError: there is no Collector, or it does not start.
+        """
+        http_socket = _listen(settings.http, semconv.ENV_HTTP_ENDPOINT.name, stack)
+        health_socket = _listen(settings.health, semconv.ENV_HEALTH_ENDPOINT.name, stack)
+        telemetry = collector.free_loopback_address()
+        task = await TaskMetadata(settings.ecs_metadata_url).attributes()
+        environ = collector.environment(os.environ, str(task.get(semconv.AWS_ECS_TASK_ID, "")), telemetry)
+        target = (
+            configuration.socket_target(environ) if settings.collector is None else str(settings.collector)
+        )
+        sidecar = cls(settings, CollectorClient(target), telemetry)
+        sidecar.enricher.task = {**settings.attributes, **task}
+        stack.push_async_callback(sidecar.client.close)
+        stack.push_async_callback(sidecar.prefect.close)
+        grpc = grpc_server.create(
+            settings.grpc, semconv.ENV_GRPC_ENDPOINT.name, sidecar.intake, settings.max_request_bytes
+        )
+        await _serve(health.application(sidecar.problem, sidecar.numbers), health_socket, stack)
+        await sidecar._start_collector(environ, stack)
+        await stack.enter_async_context(sidecar._doors)
+        sidecar._doors.push_async_callback(grpc.stop, _CLOSE_SECONDS)
+        await grpc.start()
+        app = http_server.application(sidecar.intake, settings.max_request_bytes)
+        await _serve(app, http_socket, sidecar._doors)
+        stack.push_async_callback(sidecar._end_tasks)
+        sidecar._spawn(sidecar._export_self_metrics())
+        _log.info("takes OTLP at grpc %s and http %s", settings.grpc, settings.http)
+        return sidecar
+
+    def problem(self) -> str | None:
+        """Tell why data cannot be taken and forwarded now; None while it can."""
+        if self._draining:
+            return "draining"
+        if self.managed is not None and not self.managed.ready:
+            return "the Collector is not ready"
+        return None
+
+    async def drain(self) -> None:
+        """Take data while the flow's container lives, have the queues emptied, print the accounts."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        deadline = started + self.settings.drain_seconds
+        # What came in last must still get out: on Fargate the queues go with the task.
+        last_call = deadline - min(_FLUSH_SECONDS, self.settings.drain_seconds / 2)
+        self._draining = True
+        _log.info("draining, for %g s at most", self.settings.drain_seconds)
+        while loop.time() < last_call and await self._senders_live(started):
+            await asyncio.sleep(_POLL_SECONDS)
+        await self._doors.aclose()
+        await self._send_self_metrics()
+        if self.managed is not None:
+            await self.deliveries.wait_until_drained(deadline)
+            await self.managed.stop()
+        sys.stdout.write(json.dumps(accounts.of(self.numbers, self.deliveries.total)) + "\n")
+        sys.stdout.flush()
+
+    async def _start_collector(self, environ: dict[str, str], stack: contextlib.AsyncExitStack) -> None:
+        if self.settings.collector is not None:
+            self.numbers.set(metrics.COLLECTOR_UP, 1)
+            return
+        program = configuration.find(environ)
+        self.managed = collector.ManagedCollector(
+            program, environ, self.client, self.numbers, self.deliveries.collector_restarted
+        )
+        stack.push_async_callback(self.managed.stop)
+        await self.managed.start()
+        self._spawn(self._read_deliveries())
+
+    async def _senders_live(self, drain_started: float) -> bool:
+        """Tell whether more data is to be expected: by ECS's word, else by whether any came lately."""
+        others = await self.metadata.others_running()
+        if others is not None:
+            return others
+        quiet_since = max(self.intake.last_request, drain_started)
+        return self.intake.in_work > 0 or time.monotonic() - quiet_since < _QUIET_SECONDS
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.create_task(work))
+
+    async def _end_tasks(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _read_deliveries(self) -> None:
+        while True:
+            await asyncio.sleep(_DELIVERY_SECONDS)
+            await self.deliveries.read()
+
+    async def _export_self_metrics(self) -> None:
+        while True:
+            await asyncio.sleep(self.settings.metric_interval_seconds)
+            await self._send_self_metrics()
+
+    async def _send_self_metrics(self) -> None:
+        body = self.numbers.otlp(self.enricher.task)
+        with contextlib.suppress(Refusal):  # the next export has the same sums and more
+            await self.client.export(METRICS, body, timeout=5)
+
+
+def _listen(address: Address, variable: str, stack: contextlib.AsyncExitStack) -> socket.socket:
+    """Take an address before anything else starts, so that a port in use is said at once."""
+    family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+    listener = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((address.host, address.port))
+        listener.listen(128)
+    except OSError as error:
+        raise BindError(f"{variable}={address}: cannot listen there: {error.strerror}") from None
+    return listener
+
+
+async def _serve(app: web.Application, listener: socket.socket, stack: contextlib.AsyncExitStack) -> None:
+    # Bodies are decompressed by http_server, which stops at the limit; aiohttp would not.
+    runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=_CLOSE_SECONDS)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    await web.SockSite(runner, listener).start()

@@ -1,0 +1,165 @@
+"""What the sidecar is told by its environment, checked once at the start."""
+
+from __future__ import annotations
+
+import os
+from base64 import b64encode
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from otel_prefect import semconv
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from otel_prefect.semconv import Variable
+
+MANAGED = semconv.ENV_COLLECTOR.default
+_MIB = 1024 * 1024
+
+
+class SettingError(ValueError):
+    """Raised when a variable cannot be used; the text names it, shows it and says what it takes."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """A TCP address to listen on or to speak to."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The sidecar's settings.
+
+    Attributes:
+        grpc: where OTLP/gRPC is taken.
+        http: where OTLP/HTTP is taken.
+        health: where health and self-metrics are served.
+        collector: address of a Collector that runs elsewhere; None has the sidecar manage its own.
+        data_dir: folder of the Collector's queues.
+        drain_seconds: how long requests are still taken after SIGTERM, at most.
+        max_request_bytes: largest request, after decompression.
+        max_in_flight_bytes: bytes of requests in work at once.
+        attributes: added to every Resource that does not have them.
+        metric_interval_seconds: how often self-metrics leave.
+        ecs_metadata_url: task metadata endpoint version 4; None outside ECS.
+        prefect_api: where and how Prefect's API is asked; None where no API is set.
+    """
+
+    grpc: Address
+    http: Address
+    health: Address
+    collector: Address | None
+    data_dir: Path
+    drain_seconds: float
+    max_request_bytes: int
+    max_in_flight_bytes: int
+    attributes: Mapping[str, str]
+    metric_interval_seconds: float
+    ecs_metadata_url: str | None
+    prefect_api: PrefectApiSettings | None
+
+
+@dataclass(frozen=True)
+class PrefectApiSettings:
+    """Where Prefect's API is, and the header that opens it (kept out of ``repr``)."""
+
+    url: str
+    authorization: str | None
+
+    def __repr__(self) -> str:
+        return f"PrefectApiSettings(url={self.url!r}, authorization={'set' if self.authorization else None})"
+
+
+def read(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from environment variables.
+
+    Args:
+        environ: the variables; the process's own where it is None. An empty value counts as unset.
+
+    Raises:
+        SettingError: a variable has a value that cannot be used.
+    """
+    source = {key: value for key, value in (os.environ if environ is None else environ).items() if value}
+    collector = _text(source, semconv.ENV_COLLECTOR)
+    return Settings(
+        grpc=_address(source, semconv.ENV_GRPC_ENDPOINT),
+        http=_address(source, semconv.ENV_HTTP_ENDPOINT),
+        health=_address(source, semconv.ENV_HEALTH_ENDPOINT),
+        collector=None if collector == MANAGED else _address(source, semconv.ENV_COLLECTOR),
+        data_dir=Path(_text(source, semconv.ENV_DATA_DIR)),
+        drain_seconds=_number(source, semconv.ENV_DRAIN_SECONDS, minimum=0),
+        max_request_bytes=int(_number(source, semconv.ENV_MAX_REQUEST_MIB, minimum=1) * _MIB),
+        max_in_flight_bytes=int(_number(source, semconv.ENV_MAX_IN_FLIGHT_MIB, minimum=1) * _MIB),
+        attributes={
+            **_attributes(source, semconv.ENV_OTEL_RESOURCE_ATTRIBUTES),
+            **_attributes(source, semconv.ENV_ATTRIBUTES),
+        },
+        metric_interval_seconds=_number(source, semconv.ENV_METRIC_EXPORT_INTERVAL, minimum=100) / 1000,
+        ecs_metadata_url=source.get(semconv.ENV_ECS_METADATA.name),
+        prefect_api=_prefect_api(source),
+    )
+
+
+def _text(source: Mapping[str, str], variable: Variable) -> str:
+    return source.get(variable.name, variable.default).strip()
+
+
+def _number(source: Mapping[str, str], variable: Variable, minimum: float) -> float:
+    text = _text(source, variable)
+    try:
+        value = float(text)
+    except ValueError:
+        value = float("nan")
+    if not minimum <= value < float("inf"):
+        raise SettingError(f"{variable.name}={text!r}: a number of at least {minimum:g} is needed")
+    return value
+
+
+def _address(source: Mapping[str, str], variable: Variable) -> Address:
+    text = _text(source, variable)
+    host, colon, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not colon or not host or "/" in host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise SettingError(
+            f"{variable.name}={text!r}: host:port is needed, for example {semconv.ENV_GRPC_ENDPOINT.default}"
+        )
+    return Address(host, int(port))
+
+
+def _attributes(source: Mapping[str, str], variable: Variable) -> dict[str, str]:
+    """Read ``key=value,key=value`` as the specification has it for OTEL_RESOURCE_ATTRIBUTES.
+
+    https://opentelemetry.io/docs/specs/otel/resource/sdk/#specifying-resource-information-via-an-environment-variable
+    """
+    pairs = {}
+    for part in filter(None, (part.strip() for part in _text(source, variable).split(","))):
+        key, equals, value = part.partition("=")
+        if not equals or not key.strip():
+            raise SettingError(f"{variable.name}: {part!r} is not key=value")
+        pairs[unquote(key.strip())] = unquote(value.strip())
+    return pairs
+
+
+def _prefect_api(source: Mapping[str, str]) -> PrefectApiSettings | None:
+    url = _text(source, semconv.ENV_PREFECT_API_URL)
+    if not url:
+        return None
+    if not url.startswith(("http://", "https://")):
+        raise SettingError(
+            f"{semconv.ENV_PREFECT_API_URL.name}={url!r}: an http:// or https:// URL is needed"
+        )
+    authorization = None
+    if key := _text(source, semconv.ENV_PREFECT_API_KEY):
+        authorization = f"Bearer {key}"
+    elif auth := _text(source, semconv.ENV_PREFECT_API_AUTH_STRING):
+        authorization = "Basic " + b64encode(auth.encode()).decode()
+    return PrefectApiSettings(url.rstrip("/"), authorization)

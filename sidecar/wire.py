@@ -1,0 +1,261 @@
+"""Walks the top of an OTLP request and puts other bytes in the place of its Resources.
+
+All signals have one shape, down to the field numbers: a request is a list of
+``ResourceX`` (field 1); a ``ResourceX`` is a ``Resource`` (field 1) and a list of
+``ScopeX`` (field 2); a ``ScopeX`` has a list of records (field 2). Only these frames
+are read. Records, and whatever is unknown here, are passed on byte for byte.
+
+The encoding: https://protobuf.dev/programming-guides/encoding/.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_VARINT, _I64, _LEN, _START_GROUP, _END_GROUP, _I32 = range(6)
+_RESOURCE_X = 1
+_RESOURCE, _SCOPE_X = 1, 2
+_RECORD_TAG = 2 << 3 | _LEN
+_RESOURCE_TAG = 1 << 3 | _LEN
+_MAX_GROUP_DEPTH = 64
+
+
+class MalformedError(ValueError):
+    """Raised when bytes are no OTLP request; the text says at which byte, in which field, and what.
+
+    Args:
+        position: of the byte.
+        field: the path of the field, by OTLP's names.
+        problem: what is wrong.
+    """
+
+    def __init__(self, position: int, field: str, problem: str) -> None:
+        super().__init__(f"at byte {position}, field {field}: {problem}")
+
+
+class Field(NamedTuple):
+    """One field of a message: its number and wire type, where its tag starts, where its value lies."""
+
+    number: int
+    wire_type: int
+    tag_start: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Frames:
+    """What the three levels are called in a signal, for error messages."""
+
+    resources: str
+    scopes: str
+    records: str
+
+
+@dataclass(frozen=True)
+class Spliced:
+    """A request after its Resources were replaced.
+
+    Attributes:
+        body: the request's bytes.
+        records: how many spans, log records or metrics it holds.
+    """
+
+    body: bytes
+    records: int
+
+
+def splice(body: bytes, frames: Frames, replace: Callable[[bytes], bytes]) -> Spliced:
+    """Put other bytes in the place of each Resource of a request.
+
+    Args:
+        body: an ``Export…ServiceRequest``.
+        frames: what its levels are called.
+        replace: takes a Resource's bytes (empty where a ``ResourceX`` has none) and gives the new ones;
+            a ``ValueError`` of it says that they are no Resource.
+
+    Raises:
+        MalformedError: the body is not such a request.
+    """
+    parts: list[bytes | memoryview] = []
+    view = memoryview(body)
+    copied = 0
+    records = 0
+    for field in _fields(body, 0, len(body), frames.resources):
+        if field.number != _RESOURCE_X:
+            continue
+        _require_length(field, frames.resources)
+        resource, rest, count = _open_resource_x(body, field, frames)
+        records += count
+        try:
+            replaced = replace(resource)
+        except ValueError as error:
+            raise MalformedError(field.start, f"{frames.resources}.resource", str(error)) from None
+        if replaced is resource:
+            continue
+        parts.append(view[copied : field.tag_start])
+        parts.extend(_close_resource_x(replaced, view, rest))
+        copied = field.end
+    if not parts:
+        return Spliced(body, records)
+    parts.append(view[copied:])
+    return Spliced(b"".join(parts), records)
+
+
+def _open_resource_x(body: bytes, of: Field, frames: Frames) -> tuple[bytes, list[tuple[int, int]], int]:
+    """Return the Resource's bytes, the ranges of all that is not the Resource, and the count of records."""
+    resource: list[bytes] = []
+    rest: list[tuple[int, int]] = []
+    records = 0
+    rest_start = of.start
+    for field in _fields(body, of.start, of.end, frames.resources):
+        if field.number == _RESOURCE:
+            _require_length(field, f"{frames.resources}.resource")
+            resource.append(body[field.start : field.end])
+            if rest_start < field.tag_start:
+                rest.append((rest_start, field.tag_start))
+            rest_start = field.end
+        elif field.number == _SCOPE_X:
+            _require_length(field, f"{frames.resources}.{frames.scopes}")
+            records += _count_records(body, field.start, field.end, frames)
+    if rest_start < of.end:
+        rest.append((rest_start, of.end))
+    # A message field that occurs more than once is merged, and merging is concatenating.
+    return (resource[0] if len(resource) == 1 else b"".join(resource)), rest, records
+
+
+def _close_resource_x(
+    resource: bytes, view: memoryview, rest: list[tuple[int, int]]
+) -> Iterator[bytes | memoryview]:
+    """Yield a ``ResourceX`` of these parts, tag and length first."""
+    head = bytes((_RESOURCE_TAG,)) + encode_varint(len(resource)) + resource
+    size = len(head) + sum(end - start for start, end in rest)
+    yield bytes((_RESOURCE_TAG,)) + encode_varint(size) + head
+    for start, end in rest:
+        yield view[start:end]
+
+
+def _count_records(body: bytes, start: int, end: int, frames: Frames) -> int:
+    """Count the records of one ``ScopeX``.
+
+    This loop runs once a record, so the two usual lengths of a varint are read in place:
+    0.13 µs a record instead of 1 µs by ``_fields``.
+    """
+    position = start
+    count = 0
+    try:
+        while position < end:
+            if body[position] == _RECORD_TAG:
+                size = body[position + 1]
+                if size < 0x80:
+                    position += 2 + size
+                elif body[position + 2] < 0x80:
+                    position += 3 + (size & 0x7F | body[position + 2] << 7)
+                else:
+                    position = next(_fields(body, position, end, frames.scopes)).end
+                count += 1
+            else:
+                position = next(_fields(body, position, end, frames.scopes)).end
+    except IndexError:
+        position = end + 1
+    if position != end:
+        raise MalformedError(start, frames.scopes, "a record is longer than what holds it")
+    return count
+
+
+def _fields(body: bytes, start: int, end: int, within: str) -> Iterator[Field]:
+    """Yield the fields of the message that lies at ``body[start:end]``.
+
+    Raises:
+        MalformedError: a tag, a length or a wire type is not valid, or a value goes beyond ``end``.
+    """
+    position = start
+    while position < end:
+        tag_start = position
+        try:
+            tag, position = _read_varint(body, position, end)
+            number, wire_type = tag >> 3, tag & 7
+            if not 0 < number < 1 << 29:
+                raise _BadEncodingError(f"field number {number} is not valid")
+            value_start, position = _value(body, tag, position, end)
+            if position > end:
+                raise _BadEncodingError(f"field number {number} is longer than what holds it")
+        except _BadEncodingError as error:
+            raise MalformedError(tag_start, within, str(error)) from None
+        yield Field(number, wire_type, tag_start, value_start, position)
+
+
+class _BadEncodingError(ValueError):
+    """Raised below ``_fields``, which knows the place."""
+
+
+def _value(body: bytes, tag: int, position: int, end: int) -> tuple[int, int]:
+    """Return where the value behind a tag starts and ends; the end may lie beyond ``end``."""
+    wire_type = tag & 7
+    if wire_type == _LEN:
+        size, position = _read_varint(body, position, end)
+        return position, position + size
+    if wire_type == _VARINT:
+        return position, _read_varint(body, position, end)[1]
+    if wire_type == _I64:
+        return position, position + 8
+    if wire_type == _I32:
+        return position, position + 4
+    if wire_type == _START_GROUP:
+        return position, _end_of_group(body, tag >> 3, position, end)
+    raise _BadEncodingError(f"wire type {wire_type} is not valid here")
+
+
+def _end_of_group(body: bytes, number: int, position: int, end: int) -> int:
+    """Return where a group ends, its end tag included. Groups are deprecated: only in unknown fields."""
+    open_groups = [number]
+    while open_groups:
+        tag, position = _read_varint(body, position, end)
+        number, wire_type = tag >> 3, tag & 7
+        if wire_type == _END_GROUP:
+            if number != open_groups.pop():
+                raise _BadEncodingError("a group ends that was not open")
+        elif wire_type == _START_GROUP:
+            open_groups.append(number)
+            if len(open_groups) > _MAX_GROUP_DEPTH:
+                raise _BadEncodingError("groups are nested too deep")
+        else:
+            position = _value(body, tag, position, end)[1]
+    return position
+
+
+def _read_varint(body: bytes, position: int, end: int) -> tuple[int, int]:
+    """Return the varint at ``position`` and where it ends; ten bytes and 64 bits at most."""
+    value = shift = 0
+    while position < end:
+        byte = body[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            if value >> 64:
+                raise _BadEncodingError("a number has more than 64 bits")
+            return value, position
+        shift += 7
+        if shift > 63:
+            raise _BadEncodingError("a number has more than ten bytes")
+    raise _BadEncodingError("it ends in the middle of a number")
+
+
+def encode_varint(value: int) -> bytes:
+    """Return a number below 2**64 as a varint."""
+    encoded = bytearray()
+    while value > 0x7F:
+        encoded.append(value & 0x7F | 0x80)
+        value >>= 7
+    encoded.append(value)
+    return bytes(encoded)
+
+
+def _require_length(field: Field, name: str) -> None:
+    if field.wire_type != _LEN:
+        problem = f"wire type {field.wire_type} where a message is expected"
+        raise MalformedError(field.tag_start, name, problem)
