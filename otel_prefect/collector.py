@@ -12,6 +12,7 @@ import os
 import platform
 import socket
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,27 +23,68 @@ if TYPE_CHECKING:
 
 BINARY_NAME = "otelcol-prefect"
 
-MANIFESTS = {"main": "builder.yaml", "opensearch": "opensearch/builder.yaml"}
-"""The Collectors that can be built: the one, and a second one that has the ``opensearch`` exporter."""
-
 _PACKAGE = Path(__file__).resolve().parent
 _SIGNALS = {
     "traces": semconv.ENV_TRACES,
     "logs": semconv.ENV_LOGS,
     "metrics": semconv.ENV_METRICS,
 }
-_BASE_EXTENSIONS = ("file_storage/queue",)
 # A layer whose endpoint wants signed requests defines a sigv4auth extension of its own. The Collector
 # replaces lists where it merges, so the list of all is put together here.
-_LAYER_EXTENSIONS: dict[str, str] = {}
+_LAYER_EXTENSIONS = {
+    "traces/xray-otlp": "sigv4auth/xray-otlp",
+    "traces/opensearch-ingestion": "sigv4auth/traces-opensearch-ingestion",
+    "logs/cloudwatch-otlp": "sigv4auth/cloudwatch-otlp",
+    "logs/opensearch-ingestion": "sigv4auth/logs-opensearch-ingestion",
+}
 
 
-class CollectorNotFound(Exception):  # noqa: N818 - a state the caller asks about, as KeyError is
-    """Raised when there is no Collector to start: not named, not built."""
+class CollectorNotFound(Exception):  # noqa: N818 - a state that the caller asks about, as KeyError is
+    """Raised when there is no Collector to start: none is named and none is built."""
 
 
-class UnknownLayer(ValueError):  # noqa: N818 - says what is wrong with the value, as ValueError's kind do
+class UnknownLayer(ValueError):  # noqa: N818 - says what is wrong with a value, as ValueError does
     """Raised when a variable names a layer that has no file."""
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """A Collector that can be built: which modules it has and what it is configured with.
+
+    Attributes:
+        name: as it is written on the command line.
+        manifest: of the builder, in the folder of the configuration.
+        base: the file that its layers are merged over.
+        layers: the layers that it always has, as ``signal/name``; None: the environment says which.
+        extensions: that its base defines.
+        binary: the variable that names a binary to use instead of the built one.
+    """
+
+    name: str
+    manifest: str
+    base: str
+    layers: tuple[str, ...] | None
+    extensions: tuple[str, ...]
+    binary: semconv.Variable
+
+
+MAIN = Distribution(
+    "main", "builder.yaml", "base.yaml", None, ("file_storage/queue",), semconv.ENV_OTELCOL_BIN
+)
+"""The one that a sidecar runs."""
+
+OPENSEARCH = Distribution(
+    "opensearch",
+    "opensearch/builder.yaml",
+    "opensearch/base.yaml",
+    ("traces/opensearch", "logs/opensearch"),
+    (),
+    semconv.ENV_OTELCOL_OPENSEARCH_BIN,
+)
+"""A second one for where the first has no ``opensearch`` exporter: it runs the same two layers, and the
+first sends to it by its ``otlp`` layers."""
+
+DISTRIBUTIONS = {distribution.name: distribution for distribution in (MAIN, OPENSEARCH)}
 
 
 def checkout() -> Path | None:
@@ -57,10 +99,7 @@ def config_dir(environ: Mapping[str, str] = os.environ) -> Path:
     ``OTEL_PREFECT_COLLECTOR_CONFIG_DIR``, else the checkout's, else the one in the installed package.
     """
     named = environ.get(semconv.ENV_COLLECTOR_CONFIG_DIR.name)
-    if named:
-        return Path(named)
-    root = checkout()
-    return (root or _PACKAGE) / "collector-config"
+    return Path(named) if named else (checkout() or _PACKAGE) / "collector-config"
 
 
 def cache_dir(environ: Mapping[str, str] = os.environ) -> Path:
@@ -72,34 +111,36 @@ def cache_dir(environ: Mapping[str, str] = os.environ) -> Path:
     return (Path(xdg) if xdg else Path.home() / ".cache") / "otel-prefect"
 
 
-def layers(signal: str, environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
-    """Return the names of the layers that a signal goes to, each once, in the order written.
+def known_layers(signal: str, environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """Return the names of all layers that there are for ``traces``, ``logs`` or ``metrics``, sorted."""
+    return tuple(sorted(path.stem for path in (config_dir(environ) / signal).glob("*.yaml")))
+
+
+def layers(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """Return the layers that data goes to, as ``signal/name``, each once, in the order written.
 
     Args:
-        signal: ``traces``, ``logs`` or ``metrics``.
-        environ: read for ``OTEL_PREFECT_TRACES`` and its like; unset and empty mean the default.
+        environ: read for ``OTEL_PREFECT_TRACES``, ``…_LOGS`` and ``…_METRICS``, comma-separated; unset
+            and empty mean the default.
 
     Raises:
         UnknownLayer: there is no such layer for that signal.
     """
-    variable = _SIGNALS[signal]
-    written = environ.get(variable.name, "").strip() or variable.default
-    names = tuple(dict.fromkeys(name.strip() for name in written.split(",") if name.strip()))
-    known = known_layers(signal, environ)
-    for name in names:
-        if name not in known:
-            raise UnknownLayer(
-                f"{variable.name}: there is no layer {name!r} for {signal}; known are {', '.join(known)}"
-            )
-    return names
+    found = []
+    for signal, variable in _SIGNALS.items():
+        written = environ.get(variable.name, "").strip(" ,") or variable.default
+        known = known_layers(signal, environ)
+        for name in (part.strip() for part in written.split(",")):
+            if name and name not in known:
+                raise UnknownLayer(
+                    f"{variable.name}: there is no layer {name!r} for {signal}; known are {', '.join(known)}"
+                )
+            if name:
+                found.append(f"{signal}/{name}")
+    return tuple(dict.fromkeys(found))
 
 
-def known_layers(signal: str, environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
-    """Return the names of all layers that there are for a signal, sorted."""
-    return tuple(sorted(path.stem for path in (config_dir(environ) / signal).glob("*.yaml")))
-
-
-def config_files(environ: Mapping[str, str] = os.environ) -> list[Path]:
+def config_files(environ: Mapping[str, str] = os.environ, distribution: Distribution = MAIN) -> list[Path]:
     """Return the files that the Collector merges, in order: base, one a layer, the user's own.
 
     Raises:
@@ -107,18 +148,10 @@ def config_files(environ: Mapping[str, str] = os.environ) -> list[Path]:
         FileNotFoundError: ``OTEL_PREFECT_COLLECTOR_CONFIG`` names a file that does not exist, or
             ``OTEL_PREFECT_COLLECTOR_CONFIG_DIR`` a folder without ``base.yaml``.
     """
-    folder = config_dir(environ)
-    base = folder / "base.yaml"
-    if not base.is_file():
-        raise FileNotFoundError(f"{semconv.ENV_COLLECTOR_CONFIG_DIR.name}: there is no {base}")
-    return [
-        base,
-        *(folder / signal / f"{name}.yaml" for signal in _SIGNALS for name in layers(signal, environ)),
-        *_user_files(environ),
-    ]
+    return [*_shipped_files(environ, distribution), *_own_files(environ, distribution)]
 
 
-def arguments(environ: Mapping[str, str] = os.environ) -> list[str]:
+def arguments(environ: Mapping[str, str] = os.environ, distribution: Distribution = MAIN) -> list[str]:
     """Return the Collector's command-line arguments for an environment.
 
     They are the same for ``otelcol-prefect ARGUMENTS`` and ``otelcol-prefect validate ARGUMENTS``.
@@ -127,83 +160,86 @@ def arguments(environ: Mapping[str, str] = os.environ) -> list[str]:
         UnknownLayer: as :func:`config_files`.
         FileNotFoundError: as :func:`config_files`.
     """
-    own = _user_files(environ)
-    shipped = config_files(environ)[: -len(own) or None]
-    used = [f"{signal}/{name}" for signal in _SIGNALS for name in layers(signal, environ)]
     extensions = [
-        *_BASE_EXTENSIONS,
-        *(_LAYER_EXTENSIONS[layer] for layer in used if layer in _LAYER_EXTENSIONS),
+        *distribution.extensions,
+        *(_LAYER_EXTENSIONS[layer] for layer in _used(environ, distribution) if layer in _LAYER_EXTENSIONS),
     ]
-    sources = [*map(str, shipped), f"yaml:service::extensions: [{', '.join(extensions)}]", *map(str, own)]
+    sources = [
+        *map(str, _shipped_files(environ, distribution)),
+        f"yaml:service::extensions: [{', '.join(extensions)}]",
+        *map(str, _own_files(environ, distribution)),
+    ]
     return [argument for source in sources for argument in ("--config", source)]
 
 
-def environment(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
+def environment(environ: Mapping[str, str] = os.environ, distribution: Distribution = MAIN) -> dict[str, str]:
     """Return the environment to start the Collector with.
 
     The Collector's ``${env:NAME:-default}`` takes the default where NAME is unset, but not where it is
     empty, as it is when a task definition's parameter was left blank: such a variable of ours is taken
-    out. What cannot be a constant in YAML (the log stream, TLS to a loopback address) is filled in.
+    out. What cannot be a constant in YAML is filled in: the log stream, and that a loopback address is
+    spoken to without TLS.
     """
     ours = {variable.name for variable in semconv.variables() if "collector" in variable.read_by}
     result = {name: value for name, value in environ.items() if value or name not in ours}
     result.setdefault(semconv.ENV_LOG_STREAM.name, socket.gethostname())
     if _is_loopback(result.get(semconv.ENV_OTLP_ENDPOINT.name, "")):
         result.setdefault(semconv.ENV_OTLP_INSECURE.name, "true")
+    if distribution is OPENSEARCH:
+        # It has no storage. The sender's queue is on disk, and waits for OpenSearch's own answer.
+        result[semconv.ENV_OPENSEARCH_QUEUE.name] = "false"
     return result
 
 
-def socket_target(environ: Mapping[str, str] = os.environ) -> str:
-    """Return the gRPC target of the Collector's OTLP receiver, for a client on the same machine.
+def target(environ: Mapping[str, str] = os.environ, distribution: Distribution = MAIN) -> str:
+    """Return where the Collector takes OTLP/gRPC, as a gRPC client on the same machine writes it.
 
-    It is the name in ``base.yaml``, where its form is explained.
+    The form of the socket's name is explained in ``base.yaml``.
     """
+    if distribution is OPENSEARCH:
+        return environ.get(semconv.ENV_OTLP_ENDPOINT.name, "")
     name = environ.get(semconv.ENV_COLLECTOR_SOCKET.name) or semconv.ENV_COLLECTOR_SOCKET.default
     return f"unix-abstract:/{name}:0"
 
 
-def find(environ: Mapping[str, str] = os.environ) -> Path:
-    """Return the Collector to start: ``OTELCOL_BIN``, else the one that was built for the shipped manifest.
+def socket_target(environ: Mapping[str, str] = os.environ) -> str:
+    """Return :func:`target` of the Collector that a sidecar runs."""
+    return target(environ)
+
+
+def find(environ: Mapping[str, str] = os.environ, distribution: Distribution = MAIN) -> Path:
+    """Return the Collector to start: the named one (``OTELCOL_BIN``), else the one that was built.
 
     Raises:
         CollectorNotFound: neither is there; the message says what to do.
     """
-    variable = semconv.ENV_OTELCOL_BIN.name
+    variable = distribution.binary.name
     named = environ.get(variable)
     if named:
         path = Path(named)
         if not (path.is_file() and os.access(path, os.X_OK)):
             raise CollectorNotFound(f"{variable}: {path} is not a program that can be run")
         return path
-    path = built_path(environ)
+    path = built_path(environ, distribution)
     if not path.is_file():
+        option = "" if distribution is MAIN else f" --distribution {distribution.name}"
         raise CollectorNotFound(
-            f"no Collector has been built for {manifest(environ)}; "
-            f"run `otel-prefect collector build`, or set {variable} to one that you have"
+            f"no Collector has been built from {config_dir(environ) / distribution.manifest}; "
+            f"run `otel-prefect collector build{option}`, or set {variable} to one that you have"
         )
     return path
 
 
-def manifest(environ: Mapping[str, str] = os.environ, which: str = "main") -> Path:
-    """Return the builder's manifest: which modules a Collector is made of.
-
-    Args:
-        environ: says where the configuration is.
-        which: one of :data:`MANIFESTS`.
-    """
-    return config_dir(environ) / MANIFESTS[which]
-
-
-def built_path(environ: Mapping[str, str] = os.environ, which: str = "main") -> Path:
+def built_path(environ: Mapping[str, str] = os.environ, distribution: Distribution = MAIN) -> Path:
     """Return where the build of a manifest is kept, whether or not it is there yet.
 
-    The folder is named by the manifest's content and the machine's kind, so a changed manifest is
-    another Collector, and two checkouts with the same one share nothing but the name.
+    The folder is named by the manifest's content, which names every version, and by the kind of
+    machine: a changed manifest is another Collector.
 
     Raises:
-        CollectorNotFound: the manifest itself is not there.
+        CollectorNotFound: the manifest is not there.
     """
-    path = manifest(environ, which)
+    path = config_dir(environ) / distribution.manifest
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -213,7 +249,21 @@ def built_path(environ: Mapping[str, str] = os.environ, which: str = "main") -> 
     return cache_dir(environ) / "collector" / digest[:32] / BINARY_NAME
 
 
-def _user_files(environ: Mapping[str, str]) -> list[Path]:
+def _used(environ: Mapping[str, str], distribution: Distribution) -> tuple[str, ...]:
+    return layers(environ) if distribution.layers is None else distribution.layers
+
+
+def _shipped_files(environ: Mapping[str, str], distribution: Distribution) -> list[Path]:
+    folder = config_dir(environ)
+    base = folder / distribution.base
+    if not base.is_file():
+        raise FileNotFoundError(f"{semconv.ENV_COLLECTOR_CONFIG_DIR.name}: there is no file {base}")
+    return [base, *(folder / f"{layer}.yaml" for layer in _used(environ, distribution))]
+
+
+def _own_files(environ: Mapping[str, str], distribution: Distribution) -> list[Path]:
+    if distribution.layers is not None:
+        return []
     variable = semconv.ENV_COLLECTOR_CONFIG.name
     files = [Path(name.strip()) for name in environ.get(variable, "").split(",") if name.strip()]
     for path in files:

@@ -229,6 +229,30 @@ ENV_OPENSEARCH_ENDPOINT = _variable(
 ENV_OTLP_ENDPOINT = _variable(
     "OTEL_PREFECT_OTLP_ENDPOINT", "", "collector", "host:port that the `otlp` layers send OTLP/gRPC to."
 )
+ENV_OTELCOL_OPENSEARCH_BIN = _variable(
+    "OTELCOL_OPENSEARCH_BIN",
+    "the built one",
+    "command",
+    "Path of the second Collector, for where the first has no `opensearch` exporter.",
+)
+ENV_OPENSEARCH_QUEUE = _variable(
+    "OTEL_PREFECT_OPENSEARCH_QUEUE",
+    "true",
+    "collector",
+    "`false`: the `opensearch` layers have no queue; whoever sends to them has one and waits.",
+)
+ENV_OPENSEARCH_USERNAME = _variable(
+    "OTEL_PREFECT_OPENSEARCH_USERNAME", "", "collector command", "User of the domain, for basic auth."
+)
+ENV_OPENSEARCH_PASSWORD = _variable(
+    "OTEL_PREFECT_OPENSEARCH_PASSWORD", "", "collector command", "Password of that user."
+)
+ENV_OPENSEARCH_INGESTION_ENDPOINT = _variable(
+    "OTEL_PREFECT_OPENSEARCH_INGESTION_ENDPOINT",
+    "",
+    "collector",
+    "URL of the OpenSearch Ingestion pipeline of the `opensearch-ingestion` layers.",
+)
 ENV_OTLP_INSECURE = _variable(
     "OTEL_PREFECT_OTLP_INSECURE",
     "false; true for a loopback address",
@@ -303,7 +327,10 @@ ENV_ECS_METADATA = _variable(
     "ECS_CONTAINER_METADATA_URI_V4", "set by ECS", "sidecar", "The task metadata endpoint, version 4."
 )
 ENV_PREFECT_API_URL = _variable(
-    "PREFECT_API_URL", "", "sidecar", "Prefect's API, from which names of flow, deployment and work pool come."
+    "PREFECT_API_URL",
+    "",
+    "sidecar",
+    "Prefect's API, from which names of flow, deployment and work pool come.",
 )
 ENV_PREFECT_API_KEY = _variable("PREFECT_API_KEY", "", "sidecar", "Its key (Prefect Cloud), if it has one.")
 ENV_PREFECT_API_AUTH_STRING = _variable(
