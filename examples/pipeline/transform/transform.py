@@ -40,6 +40,12 @@ def deduplicate(orders):
     return list(latest.values())
 
 
+def with_order(payments, orders):
+    """Keep the payments whose order is known; the others go to accounting by hand."""
+    known = {order["order_id"] for order in orders}
+    return [payment for payment in payments if payment["order_id"] in known]
+
+
 def mark_late(payments, day):
     return [{**payment, "is_late": payment["paid_at"][:10] > day} for payment in payments]
 
@@ -54,8 +60,11 @@ def main(day, bucket):
         unique = deduplicate(orders)
         subsegment.put_annotation("duplicates", len(orders) - len(unique))
         logger.info("%d orders, %d duplicates removed", len(unique), len(orders) - len(unique))
-    with xray_recorder.in_subsegment("mark late payments") as subsegment:
-        marked = mark_late(payments, day)
+    with xray_recorder.in_subsegment("match payments") as subsegment:
+        matched = with_order(payments, unique)
+        if len(matched) < len(payments):
+            logger.warning("%d payments belong to no order and are set aside", len(payments) - len(matched))
+        marked = mark_late(matched, day)
         late = sum(payment["is_late"] for payment in marked)
         subsegment.put_annotation("late_payments", late)
         if late:
