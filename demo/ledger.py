@@ -45,6 +45,10 @@ class Ledger:
         self.missing[where] = Counter(taken) - Counter(found)
         self.surplus[where] = Counter(found) - Counter(taken)
 
+    def expect(self, where: str, expected: Mapping[Any, int], found: Mapping[Any, int]) -> None:
+        """Enter what should be there at least; more of it is no fault."""
+        self.missing[where] = Counter(expected) - Counter(found)
+
     def compare_counts(self, where: str, sent: int, taken: int) -> None:
         """Enter the difference between two counts of records that have no names.
 

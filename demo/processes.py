@@ -12,17 +12,18 @@ import shlex
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, build_opener
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
     from types import FrameType, TracebackType
 
 LOOPBACK = "127.0.0.1"
@@ -173,6 +174,30 @@ class Processes:
             time.sleep(_POLL_SECONDS)
         return process
 
+    def run(
+        self, name: str, command: Sequence[str], *, env: Mapping[str, str], visible: bool = False
+    ) -> None:
+        """Run a process to its end.
+
+        Args:
+            name: for messages, and of its log file.
+            command: the program and its arguments; no shell.
+            env: its whole environment.
+            visible: have it write to this process's own terminal instead of its log.
+
+        Raises:
+            StartError: it cannot be started, or ended with another exit code than 0.
+        """
+        self._log_folder.mkdir(parents=True, exist_ok=True)
+        log = self._log_folder / f"{name.replace(' ', '-')}.log"
+        process = self._spawn(name, command, env, None, log, 5.0, visible=visible)
+        while (code := process.wait(1.0)) is None:
+            if self._closed:
+                raise StartError(f"{name} was not waited for: everything is being stopped")
+        if code != 0:
+            tail = "" if visible else f" Its log {log} ends:\n{process.log_tail()}"
+            raise StartError(f"{name} ended with code {code}.{tail}")
+
     def _spawn(  # noqa: PLR0913, PLR0917 - as start()
         self,
         name: str,
@@ -181,6 +206,8 @@ class Processes:
         cwd: Path | None,
         log: Path,
         grace: float,
+        *,
+        visible: bool = False,
     ) -> Process:
         # Signals are held so that none can fall between the start and the entry into the list.
         with signals_held(), self._lock:
@@ -193,8 +220,8 @@ class Processes:
                         env=dict(env),
                         cwd=cwd,
                         stdin=subprocess.DEVNULL,
-                        stdout=output,
-                        stderr=subprocess.STDOUT,
+                        stdout=None if visible else output,
+                        stderr=None if visible else subprocess.STDOUT,
                         start_new_session=True,
                     )
             except OSError as error:
@@ -262,7 +289,8 @@ def environment(additions: Mapping[str, str] | None = None) -> dict[str, str]:
 
     Returns:
         This process's environment without the user's own AWS, OpenTelemetry, Prefect and dbt
-        settings and without proxies for loopback, with ``additions``.
+        settings and without proxies for loopback, this Python's programs first on ``PATH``, with
+        ``additions``.
     """
     kept = {
         name: value
@@ -271,25 +299,28 @@ def environment(additions: Mapping[str, str] | None = None) -> dict[str, str]:
     }
     return {
         **kept,
+        "PATH": os.pathsep.join((str(Path(sys.executable).parent), kept.get("PATH", os.defpath))),
         "NO_PROXY": f"{LOOPBACK},localhost",
         "no_proxy": f"{LOOPBACK},localhost",
         "PYTHONUNBUFFERED": "1",
+        "DO_NOT_TRACK": "1",
         **(additions or {}),
     }
 
 
-def free_port(first: int = 0, last: int = 0) -> int:
-    """Return a TCP port of loopback that is free now.
+def free_port(first: int = 0, last: int = 0, kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
+    """Return a port of loopback that is free now.
 
     Args:
         first: the lowest port to try; 0 leaves the choice to the kernel.
         last: the highest port to try.
+        kind: ``SOCK_STREAM`` for TCP, ``SOCK_DGRAM`` for UDP.
 
     Raises:
         StartError: every port of the range is taken.
     """
     for port in range(first, max(first, last) + 1):
-        with socket.socket() as probe, suppress(OSError):
+        with socket.socket(type=kind) as probe, suppress(OSError):
             probe.bind((LOOPBACK, port))
             return int(probe.getsockname()[1])
     raise StartError(f"no port of {LOOPBACK} is free between {first} and {last}; end what holds them")

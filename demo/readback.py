@@ -74,13 +74,17 @@ class Trace:
         """Return how many segments and subsegments each process has."""
         return Counter(self.service_of(segment) for segment in self.segments.values())
 
-    def orphans(self) -> list[Segment]:
-        """Return the segments whose parent is not in the trace."""
-        return [
-            segment
+    def processes(self) -> Counter[str]:
+        """Return how many processes of each name are in the trace."""
+        return Counter(segment.name for segment in self.segments.values() if segment.is_process)
+
+    def orphaned_parents(self) -> set[str]:
+        """Return the ids that segments name as their parent and that are not in the trace."""
+        return {
+            segment.parent_id
             for segment in self.segments.values()
             if segment.parent_id is not None and segment.parent_id not in self.segments
-        ]
+        }
 
 
 def xray(client: Any, flow_run_id: str) -> Trace:

@@ -35,6 +35,8 @@ class Containers:
     url: str
     cluster: str
     _server: Server
+    _ecs: Ecs
+    _glue: Glue
 
     def variables(self) -> dict[str, str]:
         """Return the environment variables by which any AWS SDK finds the stand-ins."""
@@ -43,6 +45,10 @@ class Containers:
     def client(self, service: str) -> Any:
         """Return a boto3 client of ``ecs`` or ``glue`` that speaks to the stand-ins."""
         return aws.client(service, self.url)
+
+    def services(self) -> list[str]:
+        """Return the service name of each container and job run that was asked for, once for each."""
+        return [*self._ecs.services(), *self._glue.services()]
 
     def stop(self) -> None:
         """Stop answering; processes are stopped by their owner."""
@@ -73,7 +79,7 @@ def start(  # noqa: PLR0913 - what a container gets from its platform, each by i
     ecs = Ecs(processes, folder, images, variables, CLUSTER)
     glue = Glue(processes, folder, variables, s3, glue_python)
     server = Server({**ecs.operations(), **glue.operations()})
-    containers = Containers(server.url, CLUSTER, server)
+    containers = Containers(server.url, CLUSTER, server, ecs, glue)
     # Containers start others through the same stand-ins, whose port is known only now.
     for name, value in containers.variables().items():
         variables.setdefault(name, value)

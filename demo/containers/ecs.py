@@ -50,6 +50,12 @@ class _Container:
         return str(self.definition["name"])
 
     @property
+    def service(self) -> str:
+        """What its telemetry calls itself: ``OTEL_SERVICE_NAME``, else the container's name."""
+        variables = {each["name"]: each["value"] for each in self.definition.get("environment", [])}
+        return str(variables.get("OTEL_SERVICE_NAME", self.name))
+
+    @property
     def essential(self) -> bool:
         return bool(self.definition.get("essential", True))
 
@@ -184,6 +190,11 @@ class Ecs:
             if task.desired_status == "RUNNING":
                 _end(task, "UserInitiated", request.get("reason") or "Task stopped by user")
             return {"task": _describe(task)}
+
+    def services(self) -> list[str]:
+        """Return the service name of each container that was asked for, once for each."""
+        with self._lock:
+            return [container.service for task in self._tasks.values() for container in task.containers]
 
     def _find_cluster(self, request: dict[str, Any]) -> str:
         name = str(request.get("cluster", "default")).rpartition("/")[2]

@@ -164,6 +164,11 @@ class Glue:
                 stopped.append(names)
         return {"SuccessfulSubmissions": stopped, "Errors": errors}
 
+    def services(self) -> list[str]:
+        """Return the service name of each job run that was asked for, once for each."""
+        with self._lock:
+            return [str(run.job["Name"]) for run in self._runs.values()]
+
     def _supervise(self, run: _Run, timeout: float) -> None:
         """Take one job run from start to end."""
         try:

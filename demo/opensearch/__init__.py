@@ -159,12 +159,17 @@ def _copy_jars(maven: str, staging: Path, say: Callable[[str], None]) -> None:
     jars = 0
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         assert process.stdout is not None  # noqa: S101 - a pipe was asked for
-        for line in process.stdout:
-            output.append(line)
-            if "Downloaded" in line and ".jar" in line:
-                jars += 1
-                if jars % 40 == 0:
-                    say(f"fetching OpenSearch: {jars} files")
+        try:
+            for line in process.stdout:
+                output.append(line)
+                if "Downloaded" in line and ".jar" in line:
+                    jars += 1
+                    if jars % 40 == 0:
+                        say(f"fetching OpenSearch: {jars} files")
+        except BaseException:
+            # An interrupt must not wait for the whole fetch.
+            process.kill()
+            raise
     if process.returncode != 0:
         problem = next((line for line in output if line.startswith("[ERROR]")), "no message").strip()
         raise StartError(
