@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 
 LOG_GROUP: Final = semconv.ENV_LOG_GROUP.default
 _BINARIES = (semconv.ENV_OTELCOL_BIN.name, semconv.ENV_OTELCOL_OPENSEARCH_BIN.name)
-# The sidecar drains for up to 25 s and then stops its Collector.
-_SIDECAR_GRACE = 40.0
+# The sidecar drains for up to 25 s and then stops its Collector; where the demo is broken off there is
+# nothing left to drain to.
+_DRAIN_SECONDS = 40.0
+_BROKEN_OFF_SECONDS = 5.0
 
 
 def binaries() -> dict[str, str]:
@@ -139,7 +141,7 @@ class Sidecar:
             StartError: it did not end in time, ended with another exit code than 0, or printed no accounts.
         """
         self.process.terminate()
-        code = self.process.wait(_SIDECAR_GRACE)
+        code = self.process.wait(_DRAIN_SECONDS)
         if code != 0:
             ended = "has not ended" if code is None else f"ended with code {code}"
             raise StartError(
@@ -194,7 +196,7 @@ def start_sidecar(
         env=environment(variables),
         cwd=ROOT,
         ready=answers(f"http://{LOOPBACK}:{health}/healthz"),
-        grace=_SIDECAR_GRACE,
+        grace=_BROKEN_OFF_SECONDS,
     )
     xray_address = f"tcp:{LOOPBACK}:{xray_tcp} udp:{LOOPBACK}:{xray_udp}"
     return Sidecar(process, f"http://{LOOPBACK}:{http}", xray_address, witness_folder)
