@@ -11,12 +11,13 @@ if TYPE_CHECKING:
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+_D = TypeVar("_D")
 
 _logger = logging.getLogger(__name__)
 _reported: set[str] = set()
 
 
-def never_raises(default: _R) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
+def never_raises(default: _D) -> Callable[[Callable[_P, _R]], Callable[_P, _R | _D]]:
     """Make a function that users' code calls without knowing it safe to call.
 
     An exception in it is logged once for each function, with its traceback, and the default is
@@ -26,9 +27,9 @@ def never_raises(default: _R) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
         default: what the function gives where it fails.
     """
 
-    def decorate(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    def decorate(function: Callable[_P, _R]) -> Callable[_P, _R | _D]:
         @functools.wraps(function)
-        def guarded(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        def guarded(*args: _P.args, **kwargs: _P.kwargs) -> _R | _D:
             try:
                 return function(*args, **kwargs)
             except Exception:  # the point of this module

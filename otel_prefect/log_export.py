@@ -1,0 +1,180 @@
+"""Every record of Python's ``logging`` goes out over OTLP, once.
+
+The hook is in ``Logger.callHandlers``, not a handler at the root logger: a handler there is removed by
+Prefect's logging set-up, keeps ``logging.basicConfig`` from doing anything, takes the place of the standard
+library's last resort on stderr, and misses loggers that do not propagate.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import traceback
+from typing import TYPE_CHECKING
+
+from opentelemetry import trace
+from opentelemetry._logs import LogRecord, SeverityNumber
+from opentelemetry.context import get_current
+from opentelemetry.instrumentation.utils import is_instrumentation_enabled
+from opentelemetry.semconv.attributes import exception_attributes
+
+from otel_prefect import ids, log_fields, semconv
+from otel_prefect.guard import never_raises
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from opentelemetry._logs import LoggerProvider
+    from opentelemetry.util.types import AnyValue
+
+# What is an attribute of every record (https://docs.python.org/3/library/logging.html#logrecord-attributes)
+# is no extra, nor are our own fields.
+_NOT_EXTRA = frozenset(vars(logging.makeLogRecord({}))) | {
+    "message",
+    "asctime",
+    "taskName",
+    *log_fields.FIELDS,
+}
+
+_RENAMED = {
+    semconv.RECORD_FLOW_RUN_NAME: semconv.FLOW_RUN_NAME,
+    semconv.RECORD_FLOW_NAME: semconv.FLOW_NAME,
+    semconv.RECORD_TASK_RUN_NAME: semconv.TASK_RUN_NAME,
+    semconv.RECORD_TASK_NAME: semconv.TASK_NAME,
+}
+
+# Lowest level of Python → OTel severity, by the log data model's table
+# (https://opentelemetry.io/docs/specs/otel/logs/data-model-appendix/#appendix-b-severitynumber-example-mappings).
+_SEVERITIES = (
+    (logging.CRITICAL, SeverityNumber.FATAL, "FATAL"),
+    (logging.ERROR, SeverityNumber.ERROR, "ERROR"),
+    (logging.WARNING, SeverityNumber.WARN, "WARN"),
+    (logging.INFO, SeverityNumber.INFO, "INFO"),
+    (logging.DEBUG, SeverityNumber.DEBUG, "DEBUG"),
+    (logging.NOTSET, SeverityNumber.TRACE, "TRACE"),
+)
+
+_emit: Callable[[logging.LogRecord], None] | None = None
+
+
+def install(provider: LoggerProvider) -> None:
+    """Send every log record that a logger passes on to its handlers from now on.
+
+    Records that come from sending itself (the exporter's and its HTTP client's) are left out, or each
+    batch would make the next. A second call replaces the provider.
+
+    Args:
+        provider: that makes and exports OTel's records; the logger's name becomes their scope.
+    """
+    global _emit  # noqa: PLW0603 - read by the hook, which can be put in only once
+
+    @never_raises(None)
+    def emit(record: logging.LogRecord) -> None:
+        if is_instrumentation_enabled():
+            provider.get_logger(record.name).emit(translate(record))
+
+    hooked = _emit is not None
+    _emit = emit
+    if not hooked:
+        _hook()
+
+
+def _hook() -> None:
+    original = logging.Logger.callHandlers
+
+    @functools.wraps(original)
+    def call_handlers(self: logging.Logger, record: logging.LogRecord) -> None:
+        if _emit is not None:
+            _emit(record)
+        original(self, record)
+
+    logging.Logger.callHandlers = call_handlers  # type: ignore[method-assign]  # see the module's docstring
+
+
+def translate(record: logging.LogRecord) -> LogRecord:
+    """Return OTel's form of a record, with the ids of its run, its exception and its extras."""
+    place = log_fields.place_of(record)
+    context = get_current()
+    if place.span is not None:
+        # Where no span is current this gives the record its trace all the same.
+        context = trace.set_span_in_context(trace.NonRecordingSpan(place.span), context)
+    severity, text = _severity(record.levelno)
+    return LogRecord(
+        timestamp=int(record.created * 1e9),
+        context=context,
+        severity_number=severity,
+        severity_text=text,
+        body=message(record),
+        attributes=extras(record) | exception(record) | _identity(record, place),
+    )
+
+
+def _identity(record: logging.LogRecord, place: log_fields.Place) -> dict[str, AnyValue]:
+    """Return the ids of the record; what is not known is left out, so that no search finds "unknown"."""
+    found: dict[str, AnyValue] = {}
+    if place.run.flow_run_id is not None:
+        found[semconv.RECORD_FLOW_RUN_ID] = str(place.run.flow_run_id)
+    if place.run.task_run_id is not None:
+        found[semconv.TASK_RUN_ID] = str(place.run.task_run_id)
+    if place.span is not None:
+        found[semconv.XRAY_TRACE_ID] = ids.xray_trace_id(place.span.trace_id)
+    for name in (semconv.LOG_CORRELATION_ID, semconv.SOURCE, semconv.STAGE):
+        value = record.__dict__.get(name, semconv.UNKNOWN)
+        if value != semconv.UNKNOWN:
+            found[name] = str(value)
+    return found
+
+
+def exception(record: logging.LogRecord) -> dict[str, AnyValue]:
+    """Return the exception by https://opentelemetry.io/docs/specs/semconv/exceptions/exceptions-logs/."""
+    if not isinstance(record.exc_info, tuple) or record.exc_info[0] is None:
+        return {}
+    kind, value, trace_back = record.exc_info
+    module = "" if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}."
+    return {
+        exception_attributes.EXCEPTION_TYPE: f"{module}{kind.__qualname__}",
+        exception_attributes.EXCEPTION_MESSAGE: _text(value),
+        exception_attributes.EXCEPTION_STACKTRACE: "".join(
+            traceback.format_exception(kind, value, trace_back)
+        ),
+    }
+
+
+def extras(record: logging.LogRecord) -> dict[str, AnyValue]:
+    """Return what the user's call passed as ``extra``, under Prefect's attribute names where it has one."""
+    return {
+        _RENAMED.get(key, key): _value(value)
+        for key, value in record.__dict__.items()
+        if key not in _NOT_EXTRA and not key.startswith("_") and value is not None
+    }
+
+
+def _value(value: object) -> AnyValue:
+    """Return a value that OTLP can carry: numbers and truth values as they are, the rest as text."""
+    if isinstance(value, bool | int | float | str):
+        # 64 bits are what OTLP has for an integer.
+        return value if not isinstance(value, int) or -(2**63) <= value < 2**63 else str(value)
+    return _text(value)
+
+
+def _text(value: object) -> str:
+    try:
+        return str(value)
+    except Exception:  # a user's __str__ may do anything
+        return f"<{type(value).__name__} that cannot be shown>"
+
+
+def message(record: logging.LogRecord) -> str:
+    """Return the record's text, also where its arguments do not fit it."""
+    try:
+        return record.getMessage()
+    except Exception:  # arguments that do not fit the text; logging shows the user where
+        return f"{_text(record.msg)} {_text(record.args)}"
+
+
+def _severity(level: int) -> tuple[SeverityNumber, str]:
+    return next(
+        (severity, text)
+        for lowest, severity, text in _SEVERITIES
+        if level >= lowest or lowest == logging.NOTSET
+    )

@@ -1,0 +1,95 @@
+"""What a container that this process starts must be told, so that it joins the run's trace."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry import trace
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from otel_prefect import runs, semconv
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+def propagation_env(*, source: str | None = None, stage: str | None = None) -> dict[str, str]:
+    """Return the environment variables that make a child process part of the current run.
+
+    Args:
+        source: the data source that the child loads; this process's own ``SOURCE`` where it is None.
+        stage: the stage that the child is; left out where it is None, since it is not this process's.
+
+    Returns:
+        ``PREFECT_FLOW_RUN_ID``, ``LOG_CORRELATION_ID``, ``SOURCE``, ``STAGE`` and ``TRACEPARENT``, those
+        of them that are known; empty outside of a run.
+    """
+    process = runs.of_process()
+    told = process.environment
+    run = process.current()
+    run_id = None if run.flow_run_id is None else str(run.flow_run_id)
+    values = {
+        semconv.ENV_FLOW_RUN_ID: run_id,
+        semconv.ENV_LOG_CORRELATION_ID: told.log_correlation_id or run_id,
+        semconv.ENV_SOURCE: source or told.source,
+        semconv.ENV_STAGE: stage,
+        semconv.ENV_TRACEPARENT: _traceparent(process),
+    }
+    return {variable.name: value for variable, value in values.items() if value}
+
+
+def container_overrides(
+    *containers: str,
+    source: str | None = None,
+    stage: str | None = None,
+    overrides: Sequence[Mapping[str, Any]] = (),
+) -> list[dict[str, Any]]:
+    """Return ``containerOverrides`` for ``ecs.run_task`` that carry the current run into its containers.
+
+    What the caller has set stays: variables in ``overrides`` are never replaced. Nothing that is passed
+    in is changed.
+
+    Args:
+        *containers: names of containers in the task definition.
+        source: see ``propagation_env``.
+        stage: see ``propagation_env``.
+        overrides: ``containerOverrides`` to start from, of these or other containers; each of them
+            gets the variables too.
+
+    Raises:
+        ValueError: neither containers nor overrides are given, or an override has no name.
+    """
+    if not containers and not overrides:
+        raise ValueError("container_overrides() needs the name of at least one container")
+    merged = {_name(override): dict(override) for override in overrides}
+    for name in containers:
+        merged.setdefault(name, {"name": name})
+    variables = propagation_env(source=source, stage=stage)
+    return [_with_environment(override, variables) for override in merged.values()]
+
+
+def _with_environment(override: Mapping[str, Any], variables: Mapping[str, str]) -> dict[str, Any]:
+    environment = list(override.get("environment", ()))
+    present = {entry.get("name") for entry in environment}
+    added = [{"name": name, "value": value} for name, value in variables.items() if name not in present]
+    return {**override, "environment": [*environment, *added]}
+
+
+def _name(override: Mapping[str, Any]) -> str:
+    name = override.get("name")
+    if not isinstance(name, str) or not name:
+        raise ValueError(f"a container override needs the container's name: {override!r}")
+    return name
+
+
+def _traceparent(process: runs.Runs) -> str | None:
+    """Return the W3C context of the current span, else of the span that a root span would be a child of."""
+    span = trace.get_current_span()
+    if not span.get_span_context().is_valid:
+        parent = process.origin(process.current()).parent
+        if parent is None:
+            return None
+        span = trace.NonRecordingSpan(parent)
+    carrier: dict[str, str] = {}
+    TraceContextTextMapPropagator().inject(carrier, trace.set_span_in_context(span))
+    return carrier.get("traceparent")
