@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from demo.readback import Trace
 
 _LINES_EACH: Final = 2
+_MISSING_EACH: Final = 5
 _LEVELS: Final = {"FATAL": 0, "CRITICAL": 0, "ERROR": 1, "WARN": 2, "WARNING": 2, "INFO": 3}
 _LEVEL_STYLES: Final = {0: "bold red", 1: "red", 2: "yellow", 3: "green"}
 
@@ -151,6 +152,9 @@ def _balance(result: Result) -> Text:
         style="default not bold",
     )
     for where, records in ledger.missing.items():
-        for record, count in records.items():
+        named = list(records.items())
+        for record, count in named[:_MISSING_EACH]:
             text.append(f"\n  missing, {where}: {count} of {record}", style="red not bold")
+        if len(named) > _MISSING_EACH:
+            text.append(f"\n  missing, {where}: {len(named) - _MISSING_EACH} more", style="red not bold")
     return text

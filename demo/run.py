@@ -185,8 +185,10 @@ def _read_back(stage: Stage, flow_run_id: str, accounts: dict[str, Any]) -> Resu
     taken = witness.read(stage.sidecar.witness_folder)
     book = ledger.Ledger()
     ledger.at_the_door(book, accounts, taken)
-    book.compare("X-Ray, spans", Counter(taken.spans), Counter(trace.segments))
-    book.compare("OpenSearch, spans", Counter(taken.spans), Counter(str(each["spanId"]) for each in spans))
+    book.compare("X-Ray, spans", Counter(list(taken.spans)), Counter(list(trace.segments)))
+    book.compare(
+        "OpenSearch, spans", Counter(list(taken.spans)), Counter(str(each["spanId"]) for each in spans)
+    )
     for destination, documents in logs.items():
         book.compare(f"{destination}, log records", taken.logs, readback.log_keys(documents))
     # What no witness can know of: a span whose child arrived without it, a process that was never heard.

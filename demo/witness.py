@@ -37,6 +37,9 @@ class LogKey:
     message: str
     span_id: str
 
+    def __str__(self) -> str:
+        return f"{self.service}: {self.message!r}" + (f" in span {self.span_id}" if self.span_id else "")
+
 
 @dataclass
 class Witness:
