@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import fcntl
-import json
 import os
 import shutil
 import signal
@@ -24,6 +23,15 @@ from demo.run import RunError, run
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import FrameType
+
+
+# All that a run writes into its folder.
+_OURS = frozenset(
+    {
+        *("containers", "exports", "logs", "opensearch", "prefect"),
+        *("readback", "sidecar", "summary.json", "witness"),
+    }
+)
 
 
 class _Terminated(KeyboardInterrupt):
@@ -69,8 +77,7 @@ def _run_and_show(processes: Processes, folder: Path, console: Console) -> int:
     result = run(processes, folder, say)
     console.print()
     report.show(console, result)
-    summary = folder / "summary.json"
-    summary.write_text(json.dumps(result.summary(), indent=2) + "\n")
+    summary = report.write(folder, result)
     with suppress(ValueError):
         summary = summary.relative_to(Path.cwd())
     console.print(f"[dim]the same for machines: {summary}; logs of all parts: {summary.parent / 'logs'}[/]")

@@ -55,10 +55,12 @@ class Trace:
     Attributes:
         id: the ``1-…`` string.
         segments: by id, subsegments included.
+        documents: the segment documents as they came.
         repeated: how many segments it holds more than once; X-Ray itself would replace them.
     """
 
     id: str
+    documents: list[dict[str, Any]] = field(default_factory=list)
     segments: dict[str, Segment] = field(default_factory=dict)
     repeated: int = 0
 
@@ -100,7 +102,8 @@ def xray(client: Any, flow_run_id: str) -> Trace:
         answer = client.batch_get_traces(**request)
         for found in answer["Traces"]:
             for segment in found["Segments"]:
-                _take(trace, json.loads(segment["Document"]), None)
+                trace.documents.append(json.loads(segment["Document"]))
+                _take(trace, trace.documents[-1], None)
         if not answer.get("NextToken"):
             return trace
         request["NextToken"] = answer["NextToken"]

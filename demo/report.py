@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -13,6 +14,8 @@ from rich.text import Text
 from demo import waterfall
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
 
     from demo.ledger import Ledger
@@ -61,7 +64,10 @@ class Result:
             "trace_id": self.trace.id,
             "spans": dict(sorted(self.trace.by_service().items())),
             "spans_by_destination": {"xray": len(self.trace.segments), "opensearch": len(self.spans)},
-            "logs": {where: dict(sorted(counts.items())) for where, counts in self.log_counts().items()},
+            "logs": {
+                where.lower().replace(" ", "_"): dict(sorted(counts.items()))
+                for where, counts in self.log_counts().items()
+            },
             "lost": self.ledger.lost,
             "duplicates": self.ledger.duplicates,
             "missing": {
@@ -71,6 +77,22 @@ class Result:
             },
             "seconds": round(self.seconds, 1),
         }
+
+
+def write(folder: Path, result: Result) -> Path:
+    """Write ``summary.json``, and beside it what each destination returned, document by document.
+
+    Returns:
+        The summary's path.
+    """
+    found = {"X-Ray": result.trace.documents, "OpenSearch spans": result.spans, **result.logs}
+    (folder / "readback").mkdir()
+    for destination, documents in found.items():
+        path = folder / "readback" / f"{destination.lower().replace(' ', '-')}.json"
+        path.write_text(json.dumps(documents, indent=2) + "\n")
+    summary = folder / "summary.json"
+    summary.write_text(json.dumps(result.summary(), indent=2) + "\n")
+    return summary
 
 
 def show(console: Console, result: Result) -> None:

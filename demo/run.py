@@ -177,7 +177,7 @@ def _read_back(stage: Stage, flow_run_id: str, accounts: dict[str, Any]) -> Resu
     trace = readback.xray(stage.aws.client("xray"), flow_run_id)
     spans = readback.opensearch(stage.opensearch, _SPANS_INDEX, "traceId", flow_run_id.replace("-", ""))
     logs = {
-        "CloudWatch Logs": readback.cloudwatch(stage.aws.client("logs"), telemetry.LOG_GROUP, flow_run_id),
+        "CloudWatch": readback.cloudwatch(stage.aws.client("logs"), telemetry.LOG_GROUP, flow_run_id),
         "OpenSearch": readback.opensearch(
             stage.opensearch, _LOGS_INDEX, semconv.RECORD_FLOW_RUN_ID, flow_run_id
         ),
