@@ -24,6 +24,9 @@ _COMMANDS = (
 )
 
 
+_DESCRIPTION = "See one Prefect flow run as one trace and one log stream on AWS."
+
+
 class CommandError(Exception):
     """Raised by a subcommand when it cannot go on; its text is shown and the exit code is 1."""
 
@@ -44,7 +47,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         ``otel-prefect run`` gives its program's own.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    parser = argparse.ArgumentParser(prog="otel-prefect", description=__doc__.partition("\n")[0])
+    # What follows a first "--" is another program's command line: argparse must not touch it.
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    arguments, program = arguments[:end], arguments[end + 1 :]
+    parser = argparse.ArgumentParser(prog="otel-prefect", description=_DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"otel-prefect {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     command: _Command | None = None
@@ -53,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments[:1] == [name]:
             command = cast("_Command", import_module(module))
             command.configure(subparser)
-    args = parser.parse_args(arguments)
+    args = parser.parse_args(arguments, argparse.Namespace(program=program))
     assert command is not None, "argparse let an unknown command through"  # noqa: S101 - an invariant of ours
     try:
         return command.main(args)

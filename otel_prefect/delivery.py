@@ -125,7 +125,11 @@ class _PatientAdapter(HTTPAdapter):
     ) -> requests.Response:
         url = request.url or ""
         pause = _FIRST_PAUSE
+        failure = "the process ended before it could be sent"
         while True:
+            if self._delivery.time_left() <= 0:
+                self._delivery.report_dropped(url, failure)
+                raise UndeliverableError(failure, request=request)
             response, failure = self._attempt(request, timeout, options)
             if response is not None and response.status_code not in _TRY_AGAIN:
                 if response.ok:
@@ -142,11 +146,8 @@ class _PatientAdapter(HTTPAdapter):
         self, request: requests.PreparedRequest, timeout: Any, options: Mapping[str, Any]
     ) -> tuple[requests.Response | None, str]:
         """Send once; return the answer if there was one, and what is wrong with it or why there was none."""
-        left = self._delivery.time_left()
-        if left <= 0:
-            return None, "the process has ended before it could be sent"
-        if isinstance(timeout, (int, float)):
-            timeout = min(timeout, left)
+        if isinstance(timeout, int | float):
+            timeout = min(timeout, max(self._delivery.time_left(), _FIRST_PAUSE))
         try:
             response = super().send(request, timeout=timeout, **options)
         except (requests.ConnectionError, requests.Timeout) as error:

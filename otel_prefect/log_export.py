@@ -18,7 +18,7 @@ from opentelemetry.context import get_current
 from opentelemetry.instrumentation.utils import is_instrumentation_enabled
 from opentelemetry.semconv.attributes import exception_attributes
 
-from otel_prefect import ids, log_fields, semconv
+from otel_prefect import ids, log_fields, runs, semconv
 from otel_prefect.guard import never_raises
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ _NOT_EXTRA = frozenset(vars(logging.makeLogRecord({}))) | {
     "message",
     "asctime",
     "taskName",
+    "send_to_api",  # Prefect's word to its own handler
     *log_fields.FIELDS,
 }
 
@@ -105,24 +106,23 @@ def translate(record: logging.LogRecord) -> LogRecord:
         severity_number=severity,
         severity_text=text,
         body=message(record),
-        attributes=extras(record) | exception(record) | _identity(record, place),
+        attributes=extras(record) | exception(record) | identity(place),
     )
 
 
-def _identity(record: logging.LogRecord, place: log_fields.Place) -> dict[str, AnyValue]:
-    """Return the ids of the record; what is not known is left out, so that no search finds "unknown"."""
-    found: dict[str, AnyValue] = {}
-    if place.run.flow_run_id is not None:
-        found[semconv.RECORD_FLOW_RUN_ID] = str(place.run.flow_run_id)
-    if place.run.task_run_id is not None:
-        found[semconv.TASK_RUN_ID] = str(place.run.task_run_id)
-    if place.span is not None:
-        found[semconv.XRAY_TRACE_ID] = ids.xray_trace_id(place.span.trace_id)
-    for name in (semconv.LOG_CORRELATION_ID, semconv.SOURCE, semconv.STAGE):
-        value = record.__dict__.get(name, semconv.UNKNOWN)
-        if value != semconv.UNKNOWN:
-            found[name] = str(value)
-    return found
+def identity(place: log_fields.Place) -> dict[str, AnyValue]:
+    """Return the ids of a record; what is not known is left out, so that no search finds "unknown"."""
+    told = runs.of_process().environment
+    run_id, task_run_id = place.run
+    values = {
+        semconv.RECORD_FLOW_RUN_ID: run_id,
+        semconv.TASK_RUN_ID: task_run_id,
+        semconv.XRAY_TRACE_ID: None if place.span is None else ids.xray_trace_id(place.span.trace_id),
+        semconv.LOG_CORRELATION_ID: told.log_correlation_id or run_id,
+        semconv.SOURCE: told.source,
+        semconv.STAGE: told.stage,
+    }
+    return {key: str(value) for key, value in values.items() if value is not None}
 
 
 def exception(record: logging.LogRecord) -> dict[str, AnyValue]:

@@ -73,6 +73,19 @@ PREFECT_RUN_NAME: Final = "prefect.run.name"
 PREFECT_RUN_TYPE: Final = "prefect.run.type"
 """These three are set by Prefect on the spans it makes itself (``flow`` or ``task``)."""
 
+LOG_STREAM: Final = "log.iostream"
+"""On log records of ``otel-prefect run``: ``stdout`` or ``stderr`` (OTel's name)."""
+PROCESS_EXECUTABLE_NAME: Final = "process.executable.name"
+PROCESS_PID: Final = "process.pid"
+PROCESS_EXIT_CODE: Final = "process.exit.code"
+"""These three are OTel's names."""
+PROCESS_EXIT_SIGNAL: Final = "process.exit.signal"
+"""The name of the signal that ended a program (``SIGKILL``); absent where it ended by itself."""
+PROCESS_DURATION: Final = "process.duration"
+"""Seconds that a program ran (float)."""
+DBT_EVENT: Final = "dbt.event"
+DBT_INVOCATION_ID: Final = "dbt.invocation_id"
+
 # --- X-Ray annotations: short, so that a filter expression needs no quoting --------------------
 
 ANNOTATION_FLOW_RUN_ID: Final = RECORD_FLOW_RUN_ID

@@ -1,0 +1,149 @@
+"""Turns the bytes that a program writes into log records: lines, their levels, their JSON."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from opentelemetry._logs import SeverityNumber
+
+from otel_prefect import log_fields, semconv
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from opentelemetry.util.types import AnyValue
+
+MAX_LINE_BYTES = 64 * 1024
+"""A longer line becomes several records: CloudWatch takes 256 KB an event, JSON escapes can grow a line."""
+
+_MAX_ATTRIBUTES = 32
+_ANSI = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+_LEVELS = {
+    "trace": SeverityNumber.TRACE,
+    "debug": SeverityNumber.DEBUG,
+    "info": SeverityNumber.INFO,
+    "notice": SeverityNumber.INFO2,
+    "warn": SeverityNumber.WARN,
+    "warning": SeverityNumber.WARN,
+    "error": SeverityNumber.ERROR,
+    "severe": SeverityNumber.ERROR,
+    "critical": SeverityNumber.FATAL,
+    "fatal": SeverityNumber.FATAL,
+}
+# Numbers of pino and bunyan, the JSON loggers that write a level as one.
+_NUMERIC_LEVELS = {10: "trace", 20: "debug", 30: "info", 40: "warn", 50: "error", 60: "fatal"}
+_LEVEL_KEYS = ("level", "levelname", "severity", "log.level", "lvl")
+_MESSAGE_KEYS = ("message", "msg", "event", "log", "text")
+
+_WORDS = "|".join(_LEVELS)
+# In upper case as a word of its own; or in any case in brackets, as `level=…`, or first before a colon.
+_LEVEL_IN_TEXT = re.compile(
+    rf"\b(?P<upper>{_WORDS.upper()})\b"
+    rf"|(?i:\[(?P<bracket>{_WORDS})\]|\blevel=\"?(?P<logfmt>{_WORDS})\b|^(?P<start>{_WORDS}):)"
+)
+# A level stands at the beginning of a line; further on the word is part of what is said.
+_WHERE_LEVELS_STAND = 120
+
+
+@dataclass(frozen=True)
+class Line:
+    """What one line says.
+
+    Attributes:
+        body: its message.
+        severity: its level; None where none can be recognised.
+        attributes: what else a JSON line holds: its plain values, at most 32.
+    """
+
+    body: str
+    severity: SeverityNumber | None = None
+    attributes: Mapping[str, AnyValue] = field(default_factory=dict)
+
+
+class LineSplitter:
+    """Cuts a stream of bytes into lines, each at most ``MAX_LINE_BYTES`` long."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield the lines that are complete now, without their ends."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            yield from _pieces(line.removesuffix(b"\r"))
+        while len(self._rest) >= MAX_LINE_BYTES:
+            yield self._rest[:MAX_LINE_BYTES]
+            self._rest = self._rest[MAX_LINE_BYTES:]
+
+    def end(self) -> Iterator[bytes]:
+        """Yield what follows the last line end."""
+        rest, self._rest = self._rest, b""
+        yield from _pieces(rest)
+
+
+def _pieces(line: bytes) -> Iterator[bytes]:
+    for start in range(0, len(line), MAX_LINE_BYTES):
+        yield line[start : start + MAX_LINE_BYTES]
+
+
+def parse(line: bytes) -> Line | None:
+    """Return what a line says, None for one with nothing but space.
+
+    Bytes that are not UTF-8 become U+FFFD; colours of a terminal are taken out.
+    """
+    text = _ANSI.sub("", line.decode("utf-8", errors="replace")).rstrip()
+    if not text.strip():
+        return None
+    if text.startswith("{"):
+        try:
+            parsed = json.loads(text)
+        except (ValueError, RecursionError):
+            return _parse_text(text)
+        return _parse_json(parsed, text)
+    return _parse_text(text)
+
+
+def _parse_text(text: str) -> Line:
+    found = _LEVEL_IN_TEXT.search(text[:_WHERE_LEVELS_STAND])
+    word = next((group for group in found.groups() if group), "") if found else ""
+    return Line(text, _LEVELS.get(word.lower()))
+
+
+def _parse_json(parsed: dict[str, Any], text: str) -> Line:
+    info = parsed.get("info")
+    if isinstance(info, dict) and isinstance(info.get("msg"), str):
+        return _parse_dbt(info)
+    body = next((parsed[key] for key in _MESSAGE_KEYS if isinstance(parsed.get(key), str)), text)
+    level_key = next((key for key in _LEVEL_KEYS if key in parsed), None)
+    attributes = {
+        key: value
+        for key, value in parsed.items()
+        if _is_plain(value) and key not in (*_MESSAGE_KEYS, level_key, *log_fields.FIELDS)
+    }
+    return Line(
+        body, _severity(parsed.get(level_key or "")), dict(list(attributes.items())[:_MAX_ATTRIBUTES])
+    )
+
+
+def _parse_dbt(info: dict[str, Any]) -> Line:
+    """Read one event of ``dbt --log-format json``; its schema is dbt_common's ``EventInfo``."""
+    named = {semconv.DBT_EVENT: info.get("name"), semconv.DBT_INVOCATION_ID: info.get("invocation_id")}
+    attributes = {key: value for key, value in named.items() if isinstance(value, str) and value}
+    return Line(_ANSI.sub("", info["msg"]), _severity(info.get("level")), attributes)
+
+
+def _severity(level: object) -> SeverityNumber | None:
+    if isinstance(level, int):
+        level = _NUMERIC_LEVELS.get(level)
+    return _LEVELS.get(level.lower()) if isinstance(level, str) else None
+
+
+def _is_plain(value: object) -> bool:
+    # OTLP's integers have 64 bits; NaN and infinities, which Python reads from JSON, are doubles.
+    if isinstance(value, int):
+        return -(2**63) <= value < 2**63
+    return isinstance(value, str | float)
