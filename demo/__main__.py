@@ -98,17 +98,7 @@ def _fresh(folder: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise StartError(f"another demo is running in {folder}; wait for it or use --output") from None
-        ours = {
-            "logs",
-            "prefect",
-            "opensearch",
-            "witness",
-            "sidecar",
-            "containers",
-            "exports",
-            "summary.json",
-        }
-        foreign = sorted(path.name for path in folder.iterdir() if path.name not in ours)
+        foreign = sorted(path.name for path in folder.iterdir() if path.name not in _OURS)
         if foreign:
             raise StartError(f"{folder} holds {foreign[0]}, which is not a demo's; use another --output")
         for path in folder.iterdir():
