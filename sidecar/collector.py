@@ -7,12 +7,13 @@ import contextlib
 import json
 import logging
 import os
+import re
 import secrets
 import signal
 import socket
 import sys
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from otel_prefect import collector as configuration
 from otel_prefect import semconv
@@ -20,7 +21,7 @@ from sidecar import metrics, tether
 from sidecar.settings import Address
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from sidecar.forward import CollectorClient
@@ -35,6 +36,8 @@ _SETTLED_SECONDS = 30.0
 # With the drain's 25 s this is under ECS's default stopTimeout of 30 s. What is left stays on disk.
 _STOP_SECONDS = 4.0
 _REMEMBERED_LINES = 40
+_LONGEST_WORDS = 1000
+_GO_LOG_LINE = re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d ")
 # Secrets that only the sidecar needs.
 _NOT_FOR_THE_COLLECTOR = (semconv.ENV_PREFECT_API_KEY.name, semconv.ENV_PREFECT_API_AUTH_STRING.name)
 
@@ -198,30 +201,46 @@ class ManagedCollector:
 
     def _last_words(self) -> str:
         """Return what it said last, in one line: an error if there is one, else the last line."""
-        for line in reversed(self._last_lines):
-            if words := _error_in(line):
-                return words
-        return self._last_lines[-1] if self._last_lines else "it said nothing"
+        return last_words(self._last_lines)
 
     def _set_ready(self, ready: bool) -> None:
         self.ready = ready
         self._numbers.set(metrics.COLLECTOR_UP, int(ready))
 
 
-def _error_in(line: str) -> str | None:
-    """Return the error that a line of the Collector's log is, or None.
+def last_words(lines: Iterable[str]) -> str:
+    """Return the last error in a Collector's log as one line; its last line where there is none.
 
-    Before its logger is there it writes plain lines: ``Error: …``; later JSON ones with a level.
+    Before its logger is there it writes plain text, an error over several lines (``Error: …``); afterwards
+    a JSON object a line.
     """
-    if line.startswith(("Error:", "panic:", "fatal error:")):
-        return line
+    words, plain_error = "it said nothing", False
+    found = False
+    for line in lines:
+        entry = _json_object(line)
+        if entry is not None:
+            plain_error = False
+            if entry.get("level") in ("error", "fatal", "dpanic", "panic"):
+                words, found = " ".join(str(entry[key]) for key in ("msg", "error") if entry.get(key)), True
+            elif not found:
+                words = line
+        elif line.startswith(("Error:", "panic:", "fatal error:")):
+            words, found, plain_error = line, True, True
+        elif _GO_LOG_LINE.match(line):  # says the same once more
+            plain_error = False
+        elif plain_error:
+            words += " " + line.strip()
+        elif not found and line:
+            words = line
+    return words[:_LONGEST_WORDS].strip()
+
+
+def _json_object(line: str) -> dict[str, Any] | None:
     try:
         entry = json.loads(line)
     except ValueError:
         return None
-    if not isinstance(entry, dict) or entry.get("level") not in ("error", "fatal", "dpanic", "panic"):
-        return None
-    return " ".join(str(entry[key]) for key in ("msg", "error") if entry.get(key))
+    return entry if isinstance(entry, dict) else None
 
 
 def free_loopback_address() -> Address:

@@ -45,7 +45,7 @@ def decode(signal: Signal, body: bytes) -> bytes:
         JsonError: it is not JSON, or not this signal's request.
     """
     try:
-        document = json.loads(body, parse_constant=_no_constant)
+        document = json.loads(body.decode(), parse_constant=_no_constant)
         if not isinstance(document, dict):
             raise JsonError("a JSON object is expected")
         _hex_to_base64(document)
