@@ -20,6 +20,7 @@ NETWORK = {
 SOURCES = {"shop": "jsonl.gz", "payments": "csv.gz", "crm": "jsonl.gz"}
 
 audit = logging.getLogger("sales.audit")
+audit.setLevel(logging.INFO)
 
 
 class LoadError(Exception):
