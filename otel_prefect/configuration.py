@@ -58,7 +58,7 @@ def configure(by: str, service_name: str | None = None) -> Shutdown | None:
 @never_raises(None)
 def _set_up(service_name: str | None) -> Shutdown | None:
     # Imported here: a disabled process pays for none of it.
-    from otel_prefect import resource  # noqa: PLC0415
+    from otel_prefect import aws_calls, resource, xray_sdk  # noqa: PLC0415
     from otel_prefect.delivery import Delivery  # noqa: PLC0415
     from otel_prefect.lifecycle import Shutdown  # noqa: PLC0415
 
@@ -72,6 +72,8 @@ def _set_up(service_name: str | None) -> Shutdown | None:
         environment.seconds(semconv.ENV_FLUSH_SECONDS),
     )
     shutdown.register()
+    aws_calls.install()
+    xray_sdk.install()
     return shutdown
 
 

@@ -65,10 +65,11 @@ def container_overrides(
     for name in containers:
         merged.setdefault(name, {"name": name})
     variables = propagation_env(source=source, stage=stage)
-    return [_with_environment(override, variables) for override in merged.values()]
+    return [with_environment(override, variables) for override in merged.values()]
 
 
-def _with_environment(override: Mapping[str, Any], variables: Mapping[str, str]) -> dict[str, Any]:
+def with_environment(override: Mapping[str, Any], variables: Mapping[str, str]) -> dict[str, Any]:
+    """Return a container override with variables added to those that it sets itself."""
     environment = list(override.get("environment", ()))
     present = {entry.get("name") for entry in environment}
     added = [{"name": name, "value": value} for name, value in variables.items() if name not in present]
