@@ -8,8 +8,12 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from otel_prefect import semconv
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 DOCS = Path(__file__).resolve().parent
 
@@ -53,11 +57,11 @@ def filled(text: str) -> str:
 
 def _default(variable: semconv.Variable) -> str:
     plain = variable.default and " " not in variable.default
-    return f"`{variable.default}`" if plain else variable.default or "–"
+    return f"`{variable.default}`" if plain else variable.default
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    lines = [head, tuple("---" for _ in head), *rows]
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
     return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from otel_prefect import semconv
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -26,8 +29,6 @@ def test_tables_made_from_the_code_are_current(page: Path) -> None:
 
 
 def test_every_variable_stands_in_the_table() -> None:
-    from otel_prefect import semconv
-
     table = (DOCS / "variables.md").read_text()
     for variable in semconv.variables():
         assert f"| `{variable.name}` |" in table
@@ -37,7 +38,5 @@ def test_every_variable_stands_in_the_table() -> None:
     "page", [*sorted(DOCS.glob("*.md")), DOCS.parent / "README.md"], ids=lambda page: page.name
 )
 def test_links_to_files_lead_somewhere(page: Path) -> None:
-    import re
-
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
