@@ -56,6 +56,7 @@ _SEVERITIES = (
 )
 
 _emit: Callable[[logging.LogRecord], None] | None = None
+_hooked = False
 
 
 def install(provider: LoggerProvider) -> None:
@@ -74,13 +75,21 @@ def install(provider: LoggerProvider) -> None:
         if is_instrumentation_enabled():
             provider.get_logger(record.name).emit(translate(record))
 
-    hooked = _emit is not None
     _emit = emit
-    if not hooked:
-        _hook()
+    _hook()
+
+
+def uninstall() -> None:
+    """Send no more records; the hook stays, and does nothing."""
+    global _emit  # noqa: PLW0603 - as in install
+    _emit = None
 
 
 def _hook() -> None:
+    global _hooked  # noqa: PLW0603 - a hook that goes in once
+    if _hooked:
+        return
+    _hooked = True
     original = logging.Logger.callHandlers
 
     @functools.wraps(original)
@@ -151,30 +160,34 @@ def extras(record: logging.LogRecord) -> dict[str, AnyValue]:
 
 def _value(value: object) -> AnyValue:
     """Return a value that OTLP can carry: numbers and truth values as they are, the rest as text."""
-    if isinstance(value, bool | int | float | str):
-        # 64 bits are what OTLP has for an integer.
-        return value if not isinstance(value, int) or -(2**63) <= value < 2**63 else str(value)
-    return _text(value)
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return str(value)  # 64 bits are what OTLP has for an integer
+    return value if isinstance(value, bool | int | float) else _text(value)
 
 
 def _text(value: object) -> str:
     try:
-        return str(value)
+        return _encodable(str(value))
     except Exception:  # a user's __str__ may do anything
         return f"<{type(value).__name__} that cannot be shown>"
+
+
+def _encodable(text: str) -> str:
+    """Return text that UTF-8 can hold: one lone surrogate would cost the whole batch."""
+    return text if text.isascii() else text.encode("utf-8", "replace").decode()
 
 
 def message(record: logging.LogRecord) -> str:
     """Return the record's text, also where its arguments do not fit it."""
     try:
-        return record.getMessage()
+        return _encodable(record.getMessage())
     except Exception:  # arguments that do not fit the text; logging shows the user where
         return f"{_text(record.msg)} {_text(record.args)}"
 
 
-def _severity(level: int) -> tuple[SeverityNumber, str]:
+def _severity(level: int | None) -> tuple[SeverityNumber, str]:
     return next(
         (severity, text)
         for lowest, severity, text in _SEVERITIES
-        if level >= lowest or lowest == logging.NOTSET
+        if (level or logging.NOTSET) >= lowest or lowest == logging.NOTSET
     )
