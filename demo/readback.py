@@ -158,7 +158,15 @@ def cloudwatch(client: Any, group: str, flow_run_id: str) -> list[dict[str, Any]
             message = json.loads(event["message"])
             if message.get(semconv.RECORD_FLOW_RUN_ID) == flow_run_id:
                 events.append(message)
-    return sorted(events, key=lambda event: str(event.get("timestamp", "")))
+    return sorted(events, key=time_of)
+
+
+def time_of(document: dict[str, Any]) -> str:
+    """Return a log record's time in a form that sorts: ISO 8601 in UTC without the ``Z``.
+
+    Fractions of a second may come without their last zeros, and ``Z`` sorts after digits.
+    """
+    return str(document.get("timestamp", "")).rstrip("Z")
 
 
 def opensearch(node: OpenSearch, index: str, field_name: str, value: str) -> list[dict[str, Any]]:

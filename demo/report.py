@@ -11,7 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from demo import waterfall
+from demo import readback, waterfall
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -149,10 +149,10 @@ def _lines(result: Result) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
-    for event in sorted(chosen, key=lambda each: str(each.get("timestamp", ""))):
+    for event in sorted(chosen, key=readback.time_of):
         service = str(event.get("service", "?"))
         table.add_row(
-            str(event.get("timestamp", ""))[11:23],
+            readback.time_of(event)[11:23].ljust(12, "0"),
             Text(service, style=styles.get(service, "")),
             Text(str(event.get("level", "")), style=_LEVEL_STYLES.get(_seriousness(event), "dim")),
             Text(" ".join(str(event.get("message", "")).split())),

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from demo.readback import Segment, Trace
 
+_NAME_WIDTH: Final = 44
+_BAR_WIDTH: Final = 20
 _COLOURS: Final = ("cyan", "magenta", "green", "yellow", "blue", "bright_red", "bright_cyan")
 _STATUS_STYLES: Final = {"ok": "dim", "error": "yellow", "fault": "bold red", "in progress": "bold yellow"}
 
@@ -31,8 +33,8 @@ def colours(trace: Trace) -> dict[str, str]:
 def draw(trace: Trace) -> Table:
     """Return the waterfall of a trace, made of nothing but what X-Ray returned."""
     table = Table.grid(padding=(0, 1), expand=True)
-    table.add_column(no_wrap=True, overflow="ellipsis", ratio=5)
-    table.add_column(ratio=6)
+    table.add_column(no_wrap=True, overflow="ellipsis", max_width=_NAME_WIDTH)
+    table.add_column(ratio=1, min_width=_BAR_WIDTH)
     table.add_column(no_wrap=True, justify="right")
     table.add_column(no_wrap=True)
     if not trace.segments:
@@ -80,11 +82,11 @@ def _label(segment: Segment, style: str) -> Text:
     if not segment.is_process:
         return Text(segment.name)
     label = Text(segment.name, style=f"bold {style}")
-    if segment.operation and segment.operation != segment.name:
-        label.append(f"  {segment.operation}", style="default not bold")
     source = segment.annotations.get(semconv.ANNOTATION_SOURCE)
     if source:
-        label.append(f"  [{source}]", style="dim not bold")
+        label.append(f" [{source}]", style="not bold")
+    if segment.operation and segment.operation != segment.name:
+        label.append(f" {segment.operation}", style="dim not bold")
     return label
 
 
