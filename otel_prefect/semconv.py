@@ -254,6 +254,18 @@ ENV_OPENSEARCH_QUEUE = _variable(
     "collector",
     "`false`: the `opensearch` layers have no queue; whoever sends to them has one and waits.",
 )
+ENV_OPENSEARCH_PREFIX = _variable(
+    "OTEL_PREFECT_OPENSEARCH_PREFIX",
+    "otel-prefect",
+    "collector command",
+    "What the names of indices, templates, pipelines and the retention policy in OpenSearch begin with.",
+)
+ENV_OPENSEARCH_AUTHORIZATION = _variable(
+    "OTEL_PREFECT_OPENSEARCH_AUTHORIZATION",
+    "made of user and password",
+    "collector",
+    "The Authorization header that the `opensearch` layers send.",
+)
 ENV_OPENSEARCH_USERNAME = _variable(
     "OTEL_PREFECT_OPENSEARCH_USERNAME", "", "collector command", "User of the domain, for basic auth."
 )
