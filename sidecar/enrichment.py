@@ -8,6 +8,7 @@ one of these is replaced (the facts are immutable, so identity tells).
 from __future__ import annotations
 
 from collections import OrderedDict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from google.protobuf.message import DecodeError
@@ -51,28 +52,42 @@ class Enricher:
         Raises:
             ValueError: the bytes are no ``Resource``.
         """
-        entry = self._cache.get(resource)
-        run_id = _flow_run_id(_decode(resource)) if entry is None else entry.run_id
+        entry = self._entry(resource)
+        run_id = entry.run_id
         run = None if run_id is None else self._run_facts(run_id)
-        if entry is None or entry.task is not self.task or entry.run is not run:
-            entry = _Entry(run_id, self.task, run, _add(resource, self.task, run or {}))
-            self._cache[resource] = entry
-            if len(self._cache) > CACHE_SIZE:
-                self._cache.popitem(last=False)
-        self._cache.move_to_end(resource)
+        if entry.enriched is None or entry.task is not self.task or entry.run is not run:
+            entry.task, entry.run = self.task, run
+            entry.enriched = _add(resource, self.task, run or {})
         return entry.enriched
 
+    def run_of(self, resource: bytes) -> str | None:
+        """Return the flow run that a Resource names, as it is written there; None where it names none.
 
+        Raises:
+            ValueError: the bytes are no ``Resource``.
+        """
+        return self._entry(resource).written_run
+
+    def _entry(self, resource: bytes) -> _Entry:
+        entry = self._cache.get(resource)
+        if entry is None:
+            entry = self._cache[resource] = _Entry(*_flow_run_id(_decode(resource)))
+            if len(self._cache) > CACHE_SIZE:
+                self._cache.popitem(last=False)
+        else:
+            self._cache.move_to_end(resource)
+        return entry
+
+
+@dataclass
 class _Entry:
-    __slots__ = ("enriched", "run", "run_id", "task")
+    """A Resource's run, and the Resource as it was completed with these facts."""
 
-    def __init__(
-        self, run_id: UUID | None, task: Attributes, run: Attributes | None, enriched: bytes
-    ) -> None:
-        self.run_id = run_id
-        self.task = task
-        self.run = run
-        self.enriched = enriched
+    written_run: str | None
+    run_id: UUID | None
+    task: Attributes | None = None
+    run: Attributes | None = None
+    enriched: bytes | None = None
 
 
 def _decode(resource: bytes) -> Resource:
@@ -82,15 +97,16 @@ def _decode(resource: bytes) -> Resource:
         raise ValueError(f"not a Resource: {error}") from None
 
 
-def _flow_run_id(resource: Resource) -> UUID | None:
-    """Return the flow run that the sender says it works for."""
+def _flow_run_id(resource: Resource) -> tuple[str | None, UUID | None]:
+    """Return the flow run that the sender says it works for: as it is written, and as an id if it is one."""
     for attribute in resource.attributes:
         if attribute.key == semconv.FLOW_RUN_ID:
+            written = attribute.value.string_value
             try:
-                return ids.parse_flow_run_id(attribute.value.string_value)
+                return written, ids.parse_flow_run_id(written)
             except ValueError:
-                return None  # what the sender said is passed on as it is
-    return None
+                return written, None  # what the sender said is passed on as it is
+    return None, None
 
 
 def _add(resource: bytes, *additions: Attributes) -> bytes:

@@ -1,6 +1,6 @@
 """The one path that every request takes, whichever transport it came by.
 
-    room in memory? → well formed? Resource enriched (wire, enrichment) → taken by the Collector? (forward)
+    room in memory? → well formed, Resources completed? (wire, regroup, enrichment) → taken? (forward)
 
 Only after the last step is the client told that its data was accepted. Nothing is kept here.
 """
@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from otel_prefect import semconv
-from sidecar import metrics, wire
+from sidecar import metrics, regroup, wire
 from sidecar.refusal import Refusal, busy, malformed
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sidecar.forward import CollectorClient
     from sidecar.metrics import SelfMetrics
     from sidecar.otlp import Signal
+    from sidecar.wire import ResourceX
 
 ACCEPTED: Final = "accepted"
 REFUSED: Final = "refused"
@@ -109,7 +110,7 @@ class Intake:
         records = 0
         outcome = REFUSED
         try:
-            spliced = wire.splice(body, signal.frames, self._enricher.enrich)
+            spliced = self._complete(signal, body)
             records = spliced.records
             response = await self._collector.export(signal, spliced.body, timeout) if body else b""
             outcome = ACCEPTED
@@ -124,3 +125,12 @@ class Intake:
             self.in_work -= 1
             self._numbers.add(metrics.REQUESTS, 1, signal=signal.name, transport=transport, outcome=outcome)
             self._numbers.add(metrics.RECORDS, records, signal=signal.name, outcome=outcome)
+
+    def _complete(self, signal: Signal, body: bytes) -> wire.Spliced:
+        """Give every record a Resource that is complete and of its own run."""
+
+        def divide(source: bytes, of_resource: ResourceX) -> list[bytes]:
+            own = self._enricher.run_of(of_resource.resource)
+            return regroup.divide(signal, source, of_resource, own)
+
+        return wire.splice(body, signal.frames, self._enricher.enrich, divide)

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 _VARINT, _I64, _LEN, _START_GROUP, _END_GROUP, _I32 = range(6)
 _RESOURCE_X = 1
-_RESOURCE, _SCOPE_X = 1, 2
-_RECORD_TAG = 2 << 3 | _LEN
-_RESOURCE_TAG = 1 << 3 | _LEN
+RESOURCE, SCOPE_X = 1, 2
+RECORD = 2
+_RECORD_TAG = RECORD << 3 | _LEN
 _MAX_GROUP_DEPTH = 64
 
 
@@ -57,6 +57,25 @@ class Frames:
 
 
 @dataclass(frozen=True)
+class ResourceX:
+    """A ``ResourceX`` within a body.
+
+    Attributes:
+        resource: the bytes of its Resource; empty where it has none.
+        rest: the ranges of all that is not the Resource.
+        records: how many records it holds.
+        start: where its fields start in the body.
+        end: where they end.
+    """
+
+    resource: bytes
+    rest: list[tuple[int, int]]
+    records: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
 class Spliced:
     """A request after its Resources were replaced.
 
@@ -69,7 +88,12 @@ class Spliced:
     records: int
 
 
-def splice(body: bytes, frames: Frames, replace: Callable[[bytes], bytes]) -> Spliced:
+def splice(
+    body: bytes,
+    frames: Frames,
+    replace: Callable[[bytes], bytes],
+    divide: Callable[[bytes, ResourceX], list[bytes]] | None = None,
+) -> Spliced:
     """Put other bytes in the place of each Resource of a request.
 
     Args:
@@ -77,6 +101,8 @@ def splice(body: bytes, frames: Frames, replace: Callable[[bytes], bytes]) -> Sp
         frames: what its levels are called.
         replace: takes a Resource's bytes (empty where a ``ResourceX`` has none) and gives the new ones;
             a ``ValueError`` of it says that they are no Resource.
+        divide: gives the ``ResourceX`` messages that are to stand in the place of one; none where it is to
+            stay. Their Resources are replaced like all others.
 
     Raises:
         MalformedError: the body is not such a request.
@@ -85,20 +111,27 @@ def splice(body: bytes, frames: Frames, replace: Callable[[bytes], bytes]) -> Sp
     view = memoryview(body)
     copied = 0
     records = 0
-    for field in _fields(body, 0, len(body), frames.resources):
+    for field in fields(body, 0, len(body), frames.resources):
         if field.number != _RESOURCE_X:
             continue
-        _require_length(field, frames.resources)
-        resource, rest, count = _open_resource_x(body, field, frames)
-        records += count
+        require_message(field, frames.resources)
+        of_resource = open_resource_x(body, field.start, field.end, frames)
+        records += of_resource.records
+        opened = [(body, of_resource)]
         try:
-            replaced = replace(resource)
+            divided = divide(body, of_resource) if divide is not None else []
+            if divided:
+                opened = [(piece, open_resource_x(piece, 0, len(piece), frames)) for piece in divided]
+            replaced = [replace(piece.resource) for _, piece in opened]
+        except MalformedError:
+            raise
         except ValueError as error:
             raise MalformedError(field.start, f"{frames.resources}.resource", str(error)) from None
-        if replaced is resource:
+        if not divided and replaced[0] is of_resource.resource:
             continue
         parts.append(view[copied : field.tag_start])
-        parts.extend(_close_resource_x(replaced, view, rest))
+        for (source, piece), resource in zip(opened, replaced, strict=True):
+            parts.extend(_close_resource_x(resource, memoryview(source), piece.rest))
         copied = field.end
     if not parts:
         return Spliced(body, records)
@@ -106,35 +139,39 @@ def splice(body: bytes, frames: Frames, replace: Callable[[bytes], bytes]) -> Sp
     return Spliced(b"".join(parts), records)
 
 
-def _open_resource_x(body: bytes, of: Field, frames: Frames) -> tuple[bytes, list[tuple[int, int]], int]:
-    """Return the Resource's bytes, the ranges of all that is not the Resource, and the count of records."""
+def open_resource_x(body: bytes, start: int, end: int, frames: Frames) -> ResourceX:
+    """Read the frames of the ``ResourceX`` that lies at ``body[start:end]``.
+
+    Raises:
+        MalformedError: there is none.
+    """
     resource: list[bytes] = []
     rest: list[tuple[int, int]] = []
     records = 0
-    rest_start = of.start
-    for field in _fields(body, of.start, of.end, frames.resources):
-        if field.number == _RESOURCE:
-            _require_length(field, f"{frames.resources}.resource")
+    rest_start = start
+    for field in fields(body, start, end, frames.resources):
+        if field.number == RESOURCE:
+            require_message(field, f"{frames.resources}.resource")
             resource.append(body[field.start : field.end])
             if rest_start < field.tag_start:
                 rest.append((rest_start, field.tag_start))
             rest_start = field.end
-        elif field.number == _SCOPE_X:
-            _require_length(field, f"{frames.resources}.{frames.scopes}")
+        elif field.number == SCOPE_X:
+            require_message(field, f"{frames.resources}.{frames.scopes}")
             records += _count_records(body, field.start, field.end, frames)
-    if rest_start < of.end:
-        rest.append((rest_start, of.end))
+    if rest_start < end:
+        rest.append((rest_start, end))
     # A message field that occurs more than once is merged, and merging is concatenating.
-    return (resource[0] if len(resource) == 1 else b"".join(resource)), rest, records
+    return ResourceX(resource[0] if len(resource) == 1 else b"".join(resource), rest, records, start, end)
 
 
 def _close_resource_x(
     resource: bytes, view: memoryview, rest: list[tuple[int, int]]
 ) -> Iterator[bytes | memoryview]:
     """Yield a ``ResourceX`` of these parts, tag and length first."""
-    head = bytes((_RESOURCE_TAG,)) + encode_varint(len(resource)) + resource
+    head = message_field(RESOURCE, resource)
     size = len(head) + sum(end - start for start, end in rest)
-    yield bytes((_RESOURCE_TAG,)) + encode_varint(size) + head
+    yield encode_varint(_RESOURCE_X << 3 | _LEN) + encode_varint(size) + head
     for start, end in rest:
         yield view[start:end]
 
@@ -143,7 +180,7 @@ def _count_records(body: bytes, start: int, end: int, frames: Frames) -> int:
     """Count the records of one ``ScopeX``.
 
     This loop runs once a record, so the two usual lengths of a varint are read in place:
-    0.13 µs a record instead of 1 µs by ``_fields``.
+    0.13 µs a record instead of 1 µs by ``fields``.
     """
     position = start
     count = 0
@@ -156,10 +193,10 @@ def _count_records(body: bytes, start: int, end: int, frames: Frames) -> int:
                 elif body[position + 2] < 0x80:
                     position += 3 + (size & 0x7F | body[position + 2] << 7)
                 else:
-                    position = next(_fields(body, position, end, frames.scopes)).end
+                    position = next(fields(body, position, end, frames.scopes)).end
                 count += 1
             else:
-                position = next(_fields(body, position, end, frames.scopes)).end
+                position = next(fields(body, position, end, frames.scopes)).end
     except IndexError:
         position = end + 1
     if position != end:
@@ -167,7 +204,7 @@ def _count_records(body: bytes, start: int, end: int, frames: Frames) -> int:
     return count
 
 
-def _fields(body: bytes, start: int, end: int, within: str) -> Iterator[Field]:
+def fields(body: bytes, start: int, end: int, within: str) -> Iterator[Field]:
     """Yield the fields of the message that lies at ``body[start:end]``.
 
     Raises:
@@ -190,7 +227,7 @@ def _fields(body: bytes, start: int, end: int, within: str) -> Iterator[Field]:
 
 
 class _BadEncodingError(ValueError):
-    """Raised below ``_fields``, which knows the place."""
+    """Raised below ``fields``, which knows the place."""
 
 
 def _value(body: bytes, tag: int, position: int, end: int) -> tuple[int, int]:
@@ -255,7 +292,13 @@ def encode_varint(value: int) -> bytes:
     return bytes(encoded)
 
 
-def _require_length(field: Field, name: str) -> None:
+def message_field(number: int, value: bytes) -> bytes:
+    """Return a length-delimited field with its tag."""
+    return encode_varint(number << 3 | _LEN) + encode_varint(len(value)) + value
+
+
+def require_message(field: Field, name: str) -> None:
+    """Raise a MalformedError where a field that is a message is none."""
     if field.wire_type != _LEN:
         problem = f"wire type {field.wire_type} where a message is expected"
         raise MalformedError(field.tag_start, name, problem)
