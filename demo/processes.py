@@ -2,7 +2,9 @@
 
 A `Processes` owns everything that it started: each child is the leader of its own
 process group, writes to its own log file, and is stopped when the owner is closed,
-whether the run ended well, raised, or was interrupted.
+whether the run ended well, raised, or was interrupted. What a child has started itself
+goes with it, as in a container: even in a session of its own (Prefect's engine is) it
+carries the child's mark in its environment.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, build_opener
+from uuid import uuid4
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,6 +32,10 @@ if TYPE_CHECKING:
 LOOPBACK = "127.0.0.1"
 _POLL_SECONDS = 0.05
 _TAIL_LINES = 12
+
+_MARK = "DEMO_PROCESS"
+# A process that is just forking may be missed by one look.
+_LOOKS = 5
 
 # What would lead a child to the user's own accounts, servers or telemetry instead of the stand-ins.
 _FOREIGN_PREFIXES = ("AWS_", "OTEL_", "PREFECT_", "DBT_")
@@ -52,12 +59,14 @@ class Process:
         pid: its process id, which is also the id of its process group.
         log: the file that takes its stdout and stderr.
         grace: seconds between SIGTERM and SIGKILL when it is stopped.
+        mark: what its environment, and that of all that it starts, is known by.
     """
 
     name: str
     pid: int
     log: Path
     grace: float
+    mark: str
     _popen: subprocess.Popen[bytes] = field(repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -88,7 +97,7 @@ class Process:
             os.kill(self.pid, signal.SIGTERM)
 
     def stop(self) -> int:
-        """End it: SIGTERM, then after ``grace`` seconds SIGKILL for it and all that is left of its group.
+        """End it: SIGTERM, then after ``grace`` seconds SIGKILL; what it leaves behind is killed at once.
 
         Returns:
             Its exit code, as `exit_code` gives it. Stopping twice is harmless.
@@ -99,6 +108,7 @@ class Process:
             if self._popen.returncode is None:
                 with suppress(ProcessLookupError):
                     os.killpg(self.pid, signal.SIGKILL)
+                _kill_marked(self.mark)
                 self._popen.wait()
         return self._popen.returncode
 
@@ -213,11 +223,12 @@ class Processes:
         with signals_held(), self._lock:
             if self._closed:
                 raise StartError(f"{name} was not started: everything is being stopped")
+            mark = uuid4().hex
             try:
                 with log.open("wb") as output:
                     popen = subprocess.Popen(
                         list(command),
-                        env=dict(env),
+                        env={**env, _MARK: mark},
                         cwd=cwd,
                         stdin=subprocess.DEVNULL,
                         stdout=None if visible else output,
@@ -226,7 +237,7 @@ class Processes:
                     )
             except OSError as error:
                 raise StartError(f"{name} did not start: {shlex.join(command)}: {error}") from error
-            process = Process(name, popen.pid, log, grace, popen)
+            process = Process(name, popen.pid, log, grace, mark, popen)
             self._started.append(process)
             return process
 
@@ -253,6 +264,31 @@ class Processes:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _kill_marked(mark: str) -> None:
+    """Kill every process that carries a mark; where there is no ``/proc`` none is found."""
+    wanted = f"{_MARK}={mark}".encode()
+    for _ in range(_LOOKS):
+        found = False
+        for folder in Path("/proc").glob("[0-9]*"):
+            # The handle is taken first: it stays with the process whose environment is then read,
+            # whoever gets the pid after it.
+            with suppress(OSError), _handle(int(folder.name)) as handle:
+                if wanted in (folder / "environ").read_bytes().split(b"\0"):
+                    signal.pidfd_send_signal(handle, signal.SIGKILL)
+                    found = True
+        if not found:
+            return
+
+
+@contextmanager
+def _handle(pid: int) -> Iterator[int]:
+    handle = os.pidfd_open(pid)
+    try:
+        yield handle
+    finally:
+        os.close(handle)
 
 
 @contextmanager

@@ -90,6 +90,23 @@ def test_grandchildren_that_are_left_behind_go_with_the_group(processes: Process
     assert eventually(lambda: not is_alive(grandchild))
 
 
+def test_what_a_child_has_put_into_a_session_of_its_own_goes_with_it(
+    processes: Processes, tmp_path: Path
+) -> None:
+    pid_file = tmp_path / "pid"
+    code = (
+        "import subprocess; print(subprocess.Popen(['sleep', '60'], start_new_session=True).pid, flush=True)"
+    )
+    command = ["sh", "-c", f'{sys.executable} -c "{code}" > {pid_file}; exec sleep 60']
+    process = processes.start(
+        "parent", command, ready=lambda: pid_file.exists() and pid_file.stat().st_size > 0
+    )
+    detached = int(pid_file.read_text())
+    assert is_alive(detached)
+    process.stop()
+    assert eventually(lambda: not is_alive(detached))
+
+
 def test_the_exit_code_can_be_asked_before_and_after_the_end(processes: Processes) -> None:
     process = processes.start("short", ["sh", "-c", "sleep 0.2; exit 5"])
     assert process.exit_code() is None
