@@ -108,7 +108,7 @@ def test_the_waterfall_has_a_line_for_each_span_under_its_parent_in_order_of_sta
     )
     lines = drawn(trace, 120)
     # A label ends where two blanks or a bar begin.
-    assert [re.split("  | ?[▏-█▐▕]", line)[0] for line in lines] == [
+    assert [re.split("  | ?[█-▏▐▕]", line)[0] for line in lines] == [
         "flow daily-sales",
         "├ first",
         "│ └ job [shop]",
