@@ -98,13 +98,13 @@ def write(folder: Path, result: Result) -> Path:
 def show(console: Console, result: Result) -> None:
     """Print the result for a person."""
     console.print(_head(result))
-    console.rule("[bold]the run in X-Ray[/]  [dim]BatchGetTraces[/]", align="left")
+    console.rule("[bold]the run in X-Ray[/]  [dim]BatchGetTraces[/]", align="left", style="dim")
     console.print(waterfall.draw(result.trace))
     console.print()
-    console.rule("[bold]log records found by the flow run id[/]", align="left")
+    console.rule("[bold]log records found by the flow run id[/]", align="left", style="dim")
     console.print(_counts(result))
     console.print()
-    console.rule("[bold]some of them, as CloudWatch Logs returned them[/]", align="left")
+    console.rule("[bold]some of them, as CloudWatch Logs returned them[/]", align="left", style="dim")
     console.print(_lines(result))
     console.print()
     console.print(_balance(result))
@@ -171,7 +171,7 @@ def _balance(result: Result) -> Text:
     text.append(
         f"  of {spans} spans and {logs} log records, at two destinations each; "
         f"duplicates: {ledger.duplicates}",
-        style="default not bold",
+        style="not bold default",
     )
     for where, records in ledger.missing.items():
         named = list(records.items())

@@ -46,7 +46,7 @@ def draw(trace: Trace) -> Table:
         style = styles[trace.service_of(segment)]
         end = segment.end or last
         table.add_row(
-            Text(prefix, style="dim") + _label(segment, style),
+            Text.assemble((prefix, "dim"), *_label(segment, style)),
             # A bar has at least a visible sliver, or short spans would seem to be missing.
             Bar(
                 last - first,
@@ -78,16 +78,16 @@ def _in_order(trace: Trace) -> Iterator[tuple[str, Segment]]:
     return walk(None, "")
 
 
-def _label(segment: Segment, style: str) -> Text:
+def _label(segment: Segment, style: str) -> list[tuple[str, str]]:
+    """Return the pieces of a segment's label, each with its style."""
     if not segment.is_process:
-        return Text(segment.name)
-    label = Text(segment.name, style=f"bold {style}")
-    source = segment.annotations.get(semconv.ANNOTATION_SOURCE)
-    if source:
-        label.append(f" [{source}]", style="not bold")
+        return [(segment.name, "")]
+    pieces = [(segment.name, f"bold {style}")]
+    if source := segment.annotations.get(semconv.ANNOTATION_SOURCE):
+        pieces.append((f" [{source}]", style))
     if segment.operation and segment.operation != segment.name:
-        label.append(f" {segment.operation}", style="dim not bold")
-    return label
+        pieces.append((f" {segment.operation}", "dim"))
+    return pieces
 
 
 def _seconds(duration: float) -> Text:
