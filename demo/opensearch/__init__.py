@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from demo.processes import Process, Processes
 
 _POM = Path(__file__).with_name("pom.xml")
-_MAIN_CLASS = "org.codelibs.opensearch.runner.OpenSearchRunner"
+_NODE = Path(__file__).with_name("Node.java")
 # The runner takes no other ports: it probes from baseHttpPort + 1 to 9299.
 _FIRST_PORT, _LAST_PORT = 9201, 9299
 _ATTEMPTS = 3
@@ -102,7 +102,7 @@ def _start_once(processes: Processes, folder: Path, jars: Path, runtime: Path) -
     url = f"http://{LOOPBACK}:{port}"
     cluster = f"demo-{os.getpid()}-{port}"
     command = [
-        *(str(runtime), *_JVM, "-cp", f"{jars}/*", _MAIN_CLASS),
+        *(str(runtime), *_JVM, "-cp", f"{jars}/*", str(_NODE)),
         *("-basePath", str(folder / cluster), "-numOfNode", "1"),
         *("-baseHttpPort", str(port - 1), "-clusterName", cluster),
     ]
