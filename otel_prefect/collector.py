@@ -6,6 +6,7 @@ the Collector with the same arguments because both ask here.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import ipaddress
 import os
@@ -177,14 +178,19 @@ def environment(environ: Mapping[str, str] = os.environ, distribution: Distribut
 
     The Collector's ``${env:NAME:-default}`` takes the default where NAME is unset, but not where it is
     empty, as it is when a task definition's parameter was left blank: such a variable of ours is taken
-    out. What cannot be a constant in YAML is filled in: the log stream, and that a loopback address is
-    spoken to without TLS.
+    out. What cannot be a constant in YAML is filled in: the log stream, that a loopback address is spoken
+    to without TLS, and the header of basic auth.
     """
     ours = {variable.name for variable in semconv.variables() if "collector" in variable.read_by}
     result = {name: value for name, value in environ.items() if value or name not in ours}
     result.setdefault(semconv.ENV_LOG_STREAM.name, socket.gethostname())
     if _is_loopback(result.get(semconv.ENV_OTLP_ENDPOINT.name, "")):
         result.setdefault(semconv.ENV_OTLP_INSECURE.name, "true")
+    user = result.get(semconv.ENV_OPENSEARCH_USERNAME.name)
+    if user:
+        pair = f"{user}:{result.get(semconv.ENV_OPENSEARCH_PASSWORD.name, '')}".encode()
+        basic = f"Basic {base64.b64encode(pair).decode()}"
+        result.setdefault(semconv.ENV_OPENSEARCH_AUTHORIZATION.name, basic)
     if distribution is OPENSEARCH:
         # It has no storage. The sender's queue is on disk, and waits for OpenSearch's own answer.
         result[semconv.ENV_OPENSEARCH_QUEUE.name] = "false"
