@@ -339,6 +339,19 @@ ENV_MAX_IN_FLIGHT_MIB = _variable(
     "MiB of requests in work at once; beyond it clients are told to retry.",
 )
 
+ENV_BEARER_TOKEN = _variable(
+    "OTEL_PREFECT_BEARER_TOKEN",
+    "",
+    "sidecar",
+    "Where set, OTLP is taken only with `Authorization: Bearer …`. For an address that is not loopback.",
+)
+ENV_ON_COLLECTOR_FAILURE = _variable(
+    "OTEL_PREFECT_ON_COLLECTOR_FAILURE",
+    "restart",
+    "sidecar",
+    "`restart`: a Collector that dies is started again for ever; `exit`: the sidecar ends with code 1 "
+    "after five deaths in a row, which stops the task where its container is essential.",
+)
 ENV_OTEL_RESOURCE_ATTRIBUTES = _variable(
     "OTEL_RESOURCE_ATTRIBUTES",
     "",

@@ -31,7 +31,9 @@ _log = logging.getLogger("sidecar.collector")
 
 START_SECONDS: Final = 20.0
 _FIRST_BACK_OFF_SECONDS, _LONGEST_BACK_OFF_SECONDS = 0.2, 10.0
-# A Collector that lived so long starts anew without back-off.
+# Where the sidecar is told to end with its Collector.
+GIVE_UP_DEATHS: Final = 5
+# A Collector that lived so long starts anew without back-off, and its deaths are counted anew.
 _SETTLED_SECONDS = 30.0
 # With the drain's 25 s this is under ECS's default stopTimeout of 30 s. What is left stays on disk.
 _STOP_SECONDS = 4.0
@@ -93,6 +95,9 @@ class ManagedCollector:
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
         self._watcher: asyncio.Task[None] | None = None
+        self._given_up = asyncio.Event()
+        self._why = ""
+        self.deaths = 0
         self.ready = False
 
     async def start(self) -> None:
@@ -103,6 +108,18 @@ class ManagedCollector:
         """
         await self._start_once()
         self._watcher = asyncio.create_task(self._watch())
+
+    def problem(self) -> str | None:
+        """Tell why it takes no data now; None while it does."""
+        if self.ready:
+            return None
+        if self.deaths == 0:
+            return "the Collector is not ready yet"
+        return f"the Collector ended {self.deaths} times in a row; last: {self._why}"
+
+    async def wait_given_up(self) -> None:
+        """Wait until it ended GIVE_UP_DEATHS times in a row."""
+        await self._given_up.wait()
 
     async def stop(self, timeout: float = _STOP_SECONDS) -> None:
         """End it: by SIGTERM, so that it flushes; by SIGKILL after ``timeout`` seconds."""
@@ -151,13 +168,12 @@ class ManagedCollector:
             code = await self._process.wait()
             self._set_ready(False)
             if loop.time() - started > _SETTLED_SECONDS:
-                back_off = _FIRST_BACK_OFF_SECONDS
-            _log.error(
-                "the Collector ended with exit code %s (%s); starting it again in %.1f s",
-                code,
-                self._last_words(),
-                back_off,
-            )
+                back_off, self.deaths = _FIRST_BACK_OFF_SECONDS, 0
+            self.deaths += 1
+            self._why = f"exit code {code}: {self._last_words()}"
+            _log.error("the Collector ended (%s); starting it again in %.1f s", self._why, back_off)
+            if self.deaths >= GIVE_UP_DEATHS:
+                self._given_up.set()
             await asyncio.sleep(back_off)
             back_off = min(back_off * 2, _LONGEST_BACK_OFF_SECONDS)
             started = loop.time()

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import grpc
 
+from otel_prefect import semconv
+from sidecar import access
 from sidecar.forward import LONGEST_SECONDS
 from sidecar.otlp import SIGNALS
 from sidecar.refusal import Refusal
@@ -14,7 +16,7 @@ from sidecar.refusal import Refusal
 if TYPE_CHECKING:
     from sidecar.intake import Intake
     from sidecar.otlp import Signal
-    from sidecar.settings import Address
+    from sidecar.settings import Settings
 
 _log = logging.getLogger("sidecar.grpc_server")
 
@@ -23,40 +25,40 @@ class BindError(OSError):
     """Raised when an address cannot be listened on; the text names the variable that moves it."""
 
 
-def create(address: Address, variable: str, intake: Intake, max_request_bytes: int) -> grpc.aio.Server:
+def create(settings: Settings, intake: Intake) -> grpc.aio.Server:
     """Bind a server that is not started yet.
 
     Args:
-        address: where it listens.
-        variable: the environment variable that the address comes from, for the error.
+        settings: where it listens, what it takes and from whom.
         intake: where requests go.
-        max_request_bytes: gRPC itself answers RESOURCE_EXHAUSTED to what is larger.
 
     Raises:
         BindError: the address is taken or not of this machine.
     """
     server = grpc.aio.server(
-        handlers=[_handler(signal, intake) for signal in SIGNALS],
+        handlers=[_handler(signal, intake, settings.bearer_token) for signal in SIGNALS],
         options=[
-            ("grpc.max_receive_message_length", max_request_bytes),
+            # gRPC itself answers RESOURCE_EXHAUSTED to what is larger.
+            ("grpc.max_receive_message_length", settings.max_request_bytes),
             ("grpc.so_reuseport", 0),  # a second sidecar on the same port is an error, not a partner
         ],
     )
     try:
-        port = server.add_insecure_port(str(address))
+        port = server.add_insecure_port(str(settings.grpc))
     except RuntimeError:
         port = 0
     if port == 0:
-        raise BindError(
-            f"{variable}={address}: cannot listen there: the port is in use or not of this machine"
-        )
+        variable = semconv.ENV_GRPC_ENDPOINT.name
+        raise BindError(f"{variable}={settings.grpc}: cannot listen there: in use, or not of this machine")
     return server
 
 
-def _handler(signal: Signal, intake: Intake) -> grpc.GenericRpcHandler:
+def _handler(signal: Signal, intake: Intake, token: str | None) -> grpc.GenericRpcHandler:
     async def export(body: bytes, context: grpc.aio.ServicerContext) -> bytes:
         remaining = context.time_remaining()
         try:
+            if token is not None:  # reading the metadata costs, and nearly nobody has a token
+                access.check(_metadata(context).get(access.HEADER), token)
             with intake.room.hold() as take_room:
                 take_room(len(body))
                 return await intake.take(
@@ -70,6 +72,10 @@ def _handler(signal: Signal, intake: Intake) -> grpc.GenericRpcHandler:
     # No (de)serializer: what comes and goes is bytes.
     method = grpc.unary_unary_rpc_method_handler(export)
     return grpc.method_handlers_generic_handler(service, {"Export": method})
+
+
+def _metadata(context: grpc.aio.ServicerContext) -> dict[str, str]:
+    return {key: value for key, value in context.invocation_metadata() or () if isinstance(value, str)}
 
 
 async def _abort(context: grpc.aio.ServicerContext, refusal: Refusal) -> None:

@@ -10,6 +10,7 @@ from aiohttp import web
 from grpc import StatusCode
 
 from otel_prefect import semconv
+from sidecar import access
 from sidecar.forward import LONGEST_SECONDS
 from sidecar.otlp import SIGNALS
 from sidecar.refusal import RETRY_AFTER_SECONDS, Refusal, malformed, too_large
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from sidecar.intake import Intake
     from sidecar.otlp import Signal
+    from sidecar.settings import Settings
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
@@ -28,25 +30,26 @@ _CHUNK = 256 * 1024
 _log = logging.getLogger("sidecar.http_server")
 
 
-def application(intake: Intake, max_request_bytes: int) -> web.Application:
+def application(settings: Settings, intake: Intake) -> web.Application:
     """Return the application that takes requests.
 
     Args:
+        settings: how large they may be, and from whom.
         intake: where they go.
-        max_request_bytes: largest request, after decompression.
     """
     app = web.Application()
     for signal in SIGNALS:
-        app.router.add_post(signal.path, _handler(signal, intake, max_request_bytes))
+        app.router.add_post(signal.path, _handler(signal, settings, intake))
     return app
 
 
 def _handler(
-    signal: Signal, intake: Intake, limit: int
+    signal: Signal, settings: Settings, intake: Intake
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def export(request: web.Request) -> web.StreamResponse:
         content_type = request.content_type
         try:
+            access.check(request.headers.get(access.HEADER), settings.bearer_token)
             if content_type not in (PROTOBUF, JSON):
                 raise Refusal(
                     StatusCode.INVALID_ARGUMENT,
@@ -54,7 +57,7 @@ def _handler(
                     http_status=415,
                 )
             with intake.room.hold() as take_room:
-                body = await _read(request, limit, take_room)
+                body = await _read(request, settings.max_request_bytes, take_room)
                 if content_type == PROTOBUF:
                     response = await intake.take(signal, "http", body, LONGEST_SECONDS)
                 else:

@@ -81,6 +81,12 @@ async def _run(settings: Settings) -> None:
             await asyncio.wait((starting,))
             return
         sidecar = starting.result()
+        if settings.exit_with_collector and sidecar.managed is not None:
+            given_up = asyncio.create_task(sidecar.managed.wait_given_up())
+            await asyncio.wait((stopping, given_up), return_when=asyncio.FIRST_COMPLETED)
+            given_up.cancel()
+            if not stop.is_set():
+                raise collector.CollectorError(str(sidecar.problem()))
         await stopping
         await sidecar.drain()
 
@@ -124,15 +130,13 @@ class Sidecar:
         sidecar.enricher.task = {**settings.attributes, **task}
         stack.push_async_callback(sidecar.client.close)
         stack.push_async_callback(sidecar.prefect.close)
-        grpc = grpc_server.create(
-            settings.grpc, semconv.ENV_GRPC_ENDPOINT.name, sidecar.intake, settings.max_request_bytes
-        )
+        grpc = grpc_server.create(settings, sidecar.intake)
         await _serve(health.application(sidecar.problem, sidecar.numbers), health_socket, stack)
         await sidecar._start_collector(environ, stack)
         await stack.enter_async_context(sidecar._doors)
         sidecar._doors.push_async_callback(grpc.stop, _CLOSE_SECONDS)
         await grpc.start()
-        app = http_server.application(sidecar.intake, settings.max_request_bytes)
+        app = http_server.application(settings, sidecar.intake)
         await _serve(app, http_socket, sidecar._doors)
         stack.push_async_callback(sidecar._end_tasks)
         sidecar._spawn(sidecar._export_self_metrics())
@@ -143,8 +147,8 @@ class Sidecar:
         """Tell why data cannot be taken and forwarded now; None while it can."""
         if self._draining:
             return "draining"
-        if self.managed is not None and not self.managed.ready:
-            return "the Collector is not ready"
+        if self.managed is not None:
+            return self.managed.problem()
         return None
 
     async def drain(self) -> None:
@@ -159,9 +163,11 @@ class Sidecar:
         while loop.time() < last_call and await self._senders_live(started):
             await asyncio.sleep(_POLL_SECONDS)
         await self._doors.aclose()
-        await self._send_self_metrics()
         if self.managed is not None:
             await self.deliveries.wait_until_drained(deadline)
+        # The last numbers need no waiting for: the Collector sends what it has when it is ended.
+        await self._send_self_metrics()
+        if self.managed is not None:
             await self.managed.stop()
         sys.stdout.write(json.dumps(accounts.of(self.numbers, self.deliveries.total)) + "\n")
         sys.stdout.flush()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from base64 import b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -43,7 +43,9 @@ class Settings:
         grpc: where OTLP/gRPC is taken.
         http: where OTLP/HTTP is taken.
         health: where health and self-metrics are served.
+        bearer_token: what clients must show; None takes data from everyone who reaches the address.
         collector: address of a Collector that runs elsewhere; None has the sidecar manage its own.
+        exit_with_collector: end after a Collector that keeps dying, instead of starting it for ever.
         data_dir: folder of the Collector's queues.
         drain_seconds: how long requests are still taken after SIGTERM, at most.
         max_request_bytes: largest request, after decompression.
@@ -57,7 +59,9 @@ class Settings:
     grpc: Address
     http: Address
     health: Address
+    bearer_token: str | None = field(repr=False)
     collector: Address | None
+    exit_with_collector: bool
     data_dir: Path
     drain_seconds: float
     max_request_bytes: int
@@ -95,6 +99,8 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
         http=_address(source, semconv.ENV_HTTP_ENDPOINT),
         health=_address(source, semconv.ENV_HEALTH_ENDPOINT),
         collector=None if collector == MANAGED else _address(source, semconv.ENV_COLLECTOR),
+        bearer_token=_text(source, semconv.ENV_BEARER_TOKEN) or None,
+        exit_with_collector=_choice(source, semconv.ENV_ON_COLLECTOR_FAILURE, ("restart", "exit")) == "exit",
         data_dir=Path(_text(source, semconv.ENV_DATA_DIR)),
         drain_seconds=_number(source, semconv.ENV_DRAIN_SECONDS, minimum=0),
         max_request_bytes=int(_number(source, semconv.ENV_MAX_REQUEST_MIB, minimum=1) * _MIB),
@@ -111,6 +117,13 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
 
 def _text(source: Mapping[str, str], variable: Variable) -> str:
     return source.get(variable.name, variable.default).strip()
+
+
+def _choice(source: Mapping[str, str], variable: Variable, choices: tuple[str, ...]) -> str:
+    text = _text(source, variable)
+    if text not in choices:
+        raise SettingError(f"{variable.name}={text!r}: one of {', '.join(choices)} is needed")
+    return text
 
 
 def _number(source: Mapping[str, str], variable: Variable, minimum: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import http.client
 import json
@@ -389,6 +390,7 @@ def test_sigterm_drains_tells_the_accounts_and_exits_zero(sink: OtlpSink, tmp_pa
     assert (accounts["refused"]["traces"], accounts["malformed"]["traces"]) == (0, 0)
     assert accounts["left_on_disk"] == {}
     assert len(arrived(sink, request)) == 40
+    assert "prefect_sidecar_records" in metric_values(sink), "the last numbers leave too"
 
 
 def logs(count: int) -> ExportLogsServiceRequest:
@@ -518,3 +520,50 @@ def test_secrets_reach_neither_the_collector_nor_the_log(sink: OtlpSink, tmp_pat
             assert b"s3cret" not in environ.read()
         running.stop()
     assert "s3cret" not in running.stderr.read_text()
+
+
+def test_without_the_token_nothing_is_taken_on_either_transport(sink: OtlpSink, tmp_path: Path) -> None:
+    with sidecar.running(tmp_path, **to_sink(sink), OTEL_PREFECT_BEARER_TOKEN="t0ken") as running:
+        with pytest.raises(grpc.RpcError) as refused:
+            export(running, spans(1))
+        assert refused.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        body = spans(1).SerializeToString()
+        protobuf = {"Content_Type": "application/x-protobuf"}
+        assert post(running, "/v1/traces", body, **protobuf)[0] == 401
+        assert post(running, "/v1/traces", body, **protobuf, Authorization="Bearer t0ke")[0] == 401
+        status, headers, answer = post(running, "/v1/traces", body, **protobuf, Authorization="Bearer ü")
+        assert (status, "retry-after" in headers) == (401, False)
+        assert "OTEL_PREFECT_BEARER_TOKEN" in Status.FromString(answer).message
+        assert b"t0ken" not in answer
+        assert post(running, "/v1/traces", body, **protobuf, Authorization="Bearer t0ken")[0] == 200
+        with grpc.insecure_channel(f"127.0.0.1:{running.grpc_port}") as channel:
+            channel.unary_unary(TRACES)(body, metadata=(("authorization", "Bearer t0ken"),), timeout=10)
+        assert running.stop()["accepted"]["traces"] == 2
+
+
+def test_a_collector_that_keeps_dying_is_said_on_health_and_ends_the_sidecar_where_it_is_told_to(
+    tmp_path: Path,
+) -> None:
+    environ = {"OTEL_PREFECT_ON_COLLECTOR_FAILURE": "exit"}
+    with sidecar.running(tmp_path, **environ) as running:
+        reasons: list[str] = []
+        deadline = time.monotonic() + 60
+        while running.process.poll() is None and time.monotonic() < deadline:
+            with contextlib.suppress(AssertionError, ProcessLookupError, FileNotFoundError):
+                os.kill(running.collector_pid(), signal.SIGKILL)
+            reasons.append(health_reason(running))
+            time.sleep(0.05)
+        assert running.process.wait(timeout=10) == 1
+    assert any("the Collector ended 4 times in a row" in reason for reason in reasons)
+    assert "the Collector ended 5 times in a row" in running.stderr.read_text().splitlines()[-1]
+
+
+def health_reason(running: RunningSidecar) -> str:
+    connection = http.client.HTTPConnection("127.0.0.1", running.health_port, timeout=2)
+    try:
+        connection.request("GET", "/healthz")
+        return str(json.loads(connection.getresponse().read()).get("reason", ""))
+    except OSError:
+        return ""
+    finally:
+        connection.close()
