@@ -2,7 +2,7 @@ import org.codelibs.opensearch.runner.OpenSearchRunner;
 
 /**
  * One OpenSearch node that also runs ingest pipelines: the runner's own main class gives its nodes no
- * such role. Java compiles this file when it starts it, so there is nothing to build.
+ * such role. Compiled once, when the jars are fetched.
  */
 public final class Node {
     private Node() {}

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _POM = Path(__file__).with_name("pom.xml")
 _NODE = Path(__file__).with_name("Node.java")
+_COMPILER = "org.eclipse.jdt.internal.compiler.batch.Main"
 # The runner takes no other ports: it probes from baseHttpPort + 1 to 9299.
 _FIRST_PORT, _LAST_PORT = 9201, 9299
 _ATTEMPTS = 3
@@ -87,22 +88,22 @@ def start(processes: Processes, folder: Path, say: Callable[[str], None] = lambd
     Raises:
         StartError: no Java, no Maven, no free port, or the node did not come up.
     """
-    jars = fetch(say)
+    program = fetch(say)
     runtime = java.find(say)
     for _ in range(_ATTEMPTS - 1):
         # Between choosing a port and binding it, somebody else may take it.
         with suppress(_PortTakenError):
-            return _start_once(processes, folder, jars, runtime)
-    return _start_once(processes, folder, jars, runtime)
+            return _start_once(processes, folder, program, runtime)
+    return _start_once(processes, folder, program, runtime)
 
 
-def _start_once(processes: Processes, folder: Path, jars: Path, runtime: Path) -> OpenSearch:
+def _start_once(processes: Processes, folder: Path, program: Path, runtime: Path) -> OpenSearch:
     # A random place to begin, so that nodes started side by side do not all try the same ports.
     port = free_port(random.randint(_FIRST_PORT, _LAST_PORT - 30), _LAST_PORT)  # noqa: S311 - no secret
     url = f"http://{LOOPBACK}:{port}"
     cluster = f"demo-{os.getpid()}-{port}"
     command = [
-        *(str(runtime), *_JVM, "-cp", f"{jars}/*", str(_NODE)),
+        *(str(runtime), *_JVM, "-cp", f"{program / 'classes'}:{program / 'jars'}/*", _NODE.stem),
         *("-basePath", str(folder / cluster), "-numOfNode", "1"),
         *("-baseHttpPort", str(port - 1), "-clusterName", cluster),
     ]
@@ -125,15 +126,16 @@ def _start_once(processes: Processes, folder: Path, jars: Path, runtime: Path) -
 
 
 def fetch(say: Callable[[str], None]) -> Path:
-    """Return the folder with OpenSearch's jars, fetching them once.
+    """Return the folder with OpenSearch's ``jars`` and our ``classes``, making it once.
 
-    The folder is named by the hash of the list of jars and moved into place when it is whole,
+    The folder is named by the hash of what it is made from and moved into place when it is whole,
     so a cut-off fetch leaves nothing that could be taken for it.
 
     Raises:
-        StartError: Maven is missing or failed.
+        StartError: Maven is missing or failed, or there is no Java.
     """
-    folder = CACHE / "opensearch" / hashlib.sha256(_POM.read_bytes()).hexdigest()[:16]
+    made_from = hashlib.sha256(_POM.read_bytes() + _NODE.read_bytes()).hexdigest()[:16]
+    folder = CACHE / "opensearch" / made_from
     with _only_one(folder.with_suffix(".lock")):
         if folder.is_dir():
             return folder
@@ -142,18 +144,34 @@ def fetch(say: Callable[[str], None]) -> Path:
             raise StartError(
                 "OpenSearch's jars are fetched with Maven, which is missing: apt-get install maven"
             )
+        runtime = java.find(say)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix="fetching-") as staging:
-            _copy_jars(maven, Path(staging), say)
-            (Path(staging) / "jars").rename(folder)
+            program = Path(staging) / "program"
+            _copy_jars(maven, Path(staging) / "repository", program / "jars", say)
+            _compile_node(runtime, program)
+            program.rename(folder)
     return folder
 
 
-def _copy_jars(maven: str, staging: Path, say: Callable[[str], None]) -> None:
-    say("fetching OpenSearch (118 jars, 71 MB) into .cache/opensearch")
+def _compile_node(runtime: Path, program: Path) -> None:
+    """Compile ``Node.java`` with a compiler that is a jar: the Java at hand may be one without."""
+    jars = sorted((program / "jars").glob("*.jar"))
+    command = [
+        *(str(runtime), "-cp", f"{program / 'jars'}/*", _COMPILER),
+        *("-source", str(java.NEEDED), "-target", str(java.NEEDED), "-proc:none"),
+        *("-cp", ":".join(map(str, jars)), "-d", str(program / "classes"), str(_NODE)),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise StartError(f"{_NODE.name} cannot be compiled: {(done.stderr or done.stdout).strip()}")
+
+
+def _copy_jars(maven: str, repository: Path, target: Path, say: Callable[[str], None]) -> None:
+    say("fetching OpenSearch (119 jars, 74 MB) into .cache/opensearch")
     # The repository is Maven's own cache; it goes with the staging folder, only the jars stay.
     command = [
-        *(maven, "--batch-mode", "--file", str(_POM), f"-Dmaven.repo.local={staging}/repository"),
-        *("dependency:copy-dependencies", f"-DoutputDirectory={staging}/jars"),
+        *(maven, "--batch-mode", "--file", str(_POM), f"-Dmaven.repo.local={repository}"),
+        *("dependency:copy-dependencies", f"-DoutputDirectory={target}"),
     ]
     output: list[str] = []
     jars = 0
