@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 import grpc
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
     from sidecar.intake import Intake
     from sidecar.otlp import Signal
     from sidecar.settings import Settings
-
-_log = logging.getLogger("sidecar.grpc_server")
 
 
 class BindError(OSError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import zlib
 from typing import TYPE_CHECKING
 
@@ -26,8 +25,6 @@ PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
 # How much is decompressed at a time, so that a bomb is stopped near the limit and not after it.
 _CHUNK = 256 * 1024
-
-_log = logging.getLogger("sidecar.http_server")
 
 
 def application(settings: Settings, intake: Intake) -> web.Application:

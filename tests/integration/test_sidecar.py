@@ -26,7 +26,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from tests.support import otlp_sink, sidecar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.support.otlp_sink import OtlpSink
@@ -444,11 +444,18 @@ def test_a_killed_collector_is_started_again_and_loses_nothing_acknowledged(
             export_until_refused(running)
         assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
         assert retry_delay(refused.value) > 0
+        wait_until(lambda: "prefect_sidecar_collector_starts_total 2" in running.metrics())
         running.wait_healthy()
         assert running.collector_pid() != killed
         assert len({span.record.span_id for span in arrived(sink, request)}) == 30
-        assert "prefect_sidecar_collector_starts_total 2" in running.metrics()
         running.stop()
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 15) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"did not come to hold in {seconds} s"
+        time.sleep(0.05)
 
 
 def export_until_refused(running: RunningSidecar) -> None:
@@ -475,10 +482,7 @@ def test_a_killed_sidecar_leaves_no_collector_behind_and_what_it_acknowledged_ar
         collector = running.collector_pid()
         running.process.kill()
         running.process.wait()
-        deadline = time.monotonic() + 15
-        while is_running(collector):
-            assert time.monotonic() < deadline, "the Collector outlived the sidecar"
-            time.sleep(0.05)
+        wait_until(lambda: not is_running(collector))
     sink.refuse_with = None
     with sidecar.running(tmp_path, **to_sink(sink)) as running:
         assert len({span.record.span_id for span in arrived(sink, request)}) == 30
