@@ -1,0 +1,217 @@
+"""What the Collector is started with, as a pure function of the environment."""
+
+from __future__ import annotations
+
+import re
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from otel_prefect import collector, semconv
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+CONFIG = collector.config_dir({})
+LAYERS = sorted(f"{path.parent.name}/{path.stem}" for signal in ("traces", "logs", "metrics")
+                for path in (CONFIG / signal).glob("*.yaml"))  # fmt: skip
+SECTIONS = ("receivers", "processors", "exporters", "extensions")
+
+
+def load(layer: str) -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load((CONFIG / f"{layer}.yaml").read_text())
+    return document
+
+
+def defined(layer: str) -> set[str]:
+    """Return the keys that a file defines, as ``section/name``."""
+    document = load(layer)
+    keys = {f"{section}/{name}" for section in SECTIONS for name in document.get(section) or {}}
+    return keys | {f"pipelines/{name}" for name in document["service"].get("pipelines", {})}
+
+
+def names(files: list[Path]) -> list[str]:
+    return [str(file.relative_to(CONFIG)) for file in files]
+
+
+def test_without_variables_data_goes_to_xray_cloudwatch_and_emf() -> None:
+    assert names(collector.config_files({})) == [
+        "base.yaml", "traces/xray.yaml", "logs/cloudwatch.yaml", "metrics/emf.yaml",
+    ]  # fmt: skip
+
+
+def test_an_empty_variable_means_its_default() -> None:
+    environ = {semconv.ENV_TRACES.name: "", semconv.ENV_LOGS.name: " , "}
+    assert names(collector.config_files(environ)) == names(collector.config_files({}))
+
+
+def test_layers_are_taken_in_the_order_written_and_each_once() -> None:
+    environ = {semconv.ENV_TRACES.name: "otlp, xray,otlp"}
+    assert collector.layers(environ)[:2] == ("traces/otlp", "traces/xray")
+
+
+def test_an_unknown_layer_is_named_with_its_variable_and_the_known_ones() -> None:
+    with pytest.raises(collector.UnknownLayer) as caught:
+        collector.config_files({semconv.ENV_METRICS.name: "emf,statsd"})
+    assert str(caught.value) == (
+        "OTEL_PREFECT_METRICS: there is no layer 'statsd' for metrics; "
+        "known are debug, emf, none, otlp, prometheus"
+    )
+
+
+def test_a_users_own_files_come_after_everything_that_is_shipped(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("{}")
+    arguments = collector.arguments({semconv.ENV_COLLECTOR_CONFIG.name: str(own)})
+    assert arguments[-2:] == ["--config", str(own)]
+    assert arguments[-3].startswith("yaml:service::extensions:")
+
+
+def test_a_missing_file_of_the_users_is_named_with_its_variable(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"^OTEL_PREFECT_COLLECTOR_CONFIG: there is no file .*gone"):
+        collector.arguments({semconv.ENV_COLLECTOR_CONFIG.name: str(tmp_path / "gone.yaml")})
+
+
+def test_a_folder_without_base_yaml_is_named_with_its_variable(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"^OTEL_PREFECT_COLLECTOR_CONFIG_DIR: "):
+        collector.config_files({semconv.ENV_COLLECTOR_CONFIG_DIR.name: str(tmp_path)})
+
+
+def test_an_extension_that_a_layer_defines_is_listed_when_the_layer_is_used() -> None:
+    for layer in LAYERS:
+        signal, _, name = layer.partition("/")
+        if layer.endswith("/opensearch"):
+            continue
+        environ = {f"OTEL_PREFECT_{signal.upper()}": name}
+        listed = next(each for each in collector.arguments(environ) if each.startswith("yaml:"))
+        for extension in load(layer).get("extensions", {}):
+            assert extension in listed, f"{layer} defines {extension}, which {listed} does not start"
+
+
+@pytest.mark.parametrize(("one", "other"), list(combinations(["base", *LAYERS], 2)))
+def test_no_two_files_define_the_same_key(one: str, other: str) -> None:
+    """So merging any of them gives each as it stands in its file."""
+    assert defined(one) & defined(other) == set()
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_every_pipeline_begins_with_the_memory_limiter(layer: str) -> None:
+    for name, pipeline in load(layer)["service"]["pipelines"].items():
+        assert pipeline["processors"][0] == "memory_limiter", name
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_every_exporter_that_sends_retries_for_ever_from_a_queue_on_disk(layer: str) -> None:
+    """Exporters that have neither (awsxray, awsemf) stand behind a loop that has both."""
+    without = {"nop", "debug", "prometheus", "awsxray", "awsemf"}
+    for name, exporter in load(layer)["exporters"].items():
+        if name.partition("/")[0] in without:
+            continue
+        assert exporter["retry_on_failure"]["max_elapsed_time"] == 0, name
+        queue = exporter["sending_queue"]
+        assert queue["storage"] == "file_storage/queue", name
+        assert queue["sizer"] == "bytes", name
+        assert queue["queue_size"].startswith("${env:OTEL_PREFECT_QUEUE_BYTES"), name
+
+
+@pytest.mark.parametrize("layer", [each for each in LAYERS if each.startswith("traces/")])
+def test_spans_in_progress_go_to_classic_xray_only(layer: str) -> None:
+    everything = (CONFIG / f"{layer}.yaml").read_text()
+    takes_them = layer in {"traces/xray", "traces/none"}
+    assert (semconv.XRAY_IN_PROGRESS in everything) != takes_them
+
+
+def test_every_default_in_the_yaml_is_the_one_that_the_docs_show() -> None:
+    """Only AWS's own variables are not ours to document."""
+    variables = {variable.name: variable for variable in semconv.variables()}
+    computed = {semconv.ENV_LOG_STREAM.name, semconv.ENV_OTLP_INSECURE.name,
+                semconv.ENV_OPENSEARCH_AUTHORIZATION.name}  # fmt: skip
+    second = {semconv.ENV_OTLP_ENDPOINT.name}  # where the second Collector listens; no default for senders
+    found = set()
+    for path in CONFIG.rglob("*.yaml"):
+        for name, default in re.findall(r"\$\{env:([A-Z0-9_]+)(?::-([^}]*))?\}", path.read_text()):
+            if name.startswith("AWS_"):
+                continue
+            found.add(name)
+            variable = variables[name]
+            assert "collector" in variable.read_by, name
+            if name not in computed | second:
+                assert default == variable.default, f"{path.name}: {name}"
+    assert len(found) > 15
+
+
+@pytest.mark.parametrize(("annotation", "attribute"), semconv.ANNOTATIONS.items())
+def test_the_xray_layer_sets_and_indexes_each_annotation(annotation: str, attribute: str) -> None:
+    layer = load("traces/xray")
+    assert annotation in layer["exporters"]["awsxray"]["indexed_attributes"]
+    statements = " ".join(layer["processors"]["transform/xray"]["trace_statements"])
+    assert f'set(span.attributes["{annotation}"], resource.attributes["{attribute}"])' in statements
+
+
+def test_an_empty_variable_of_ours_does_not_reach_the_collector_but_others_do() -> None:
+    environ = collector.environment({semconv.ENV_LOG_GROUP.name: "", "AWS_PROFILE": "", "HOME": "/h"})
+    assert semconv.ENV_LOG_GROUP.name not in environ
+    assert environ["AWS_PROFILE"] == ""
+    assert environ["HOME"] == "/h"
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "insecure"),
+    [
+        ("127.0.0.1:4317", "true"),
+        ("localhost:4317", "true"),
+        ("[::1]:4317", "true"),
+        ("otel.example.com:4317", None),
+        ("10.0.0.7:4317", None),
+        ("", None),
+    ],
+)
+def test_only_a_loopback_address_is_spoken_to_without_tls(endpoint: str, insecure: str | None) -> None:
+    environ = collector.environment({semconv.ENV_OTLP_ENDPOINT.name: endpoint})
+    assert environ.get(semconv.ENV_OTLP_INSECURE.name) == insecure
+
+
+def test_what_the_user_says_of_tls_stands() -> None:
+    said = {semconv.ENV_OTLP_ENDPOINT.name: "127.0.0.1:1", semconv.ENV_OTLP_INSECURE.name: "false"}
+    assert collector.environment(said)[semconv.ENV_OTLP_INSECURE.name] == "false"
+
+
+def test_user_and_password_of_opensearch_become_a_header() -> None:
+    environ = {semconv.ENV_OPENSEARCH_USERNAME.name: "ann", semconv.ENV_OPENSEARCH_PASSWORD.name: "a:b"}
+    header = collector.environment(environ)[semconv.ENV_OPENSEARCH_AUTHORIZATION.name]
+    assert header == "Basic YW5uOmE6Yg=="
+
+
+def test_a_named_collector_that_cannot_be_run_is_an_error_that_names_the_variable(tmp_path: Path) -> None:
+    (tmp_path / "otelcol").write_text("")
+    with pytest.raises(collector.CollectorNotFound, match=r"^OTELCOL_BIN: .*otelcol is not a program"):
+        collector.find({semconv.ENV_OTELCOL_BIN.name: str(tmp_path / "otelcol")})
+
+
+def test_a_collector_that_was_not_built_is_an_error_that_names_the_command(tmp_path: Path) -> None:
+    for name in ("builder.yaml", "opensearch/builder.yaml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("dist: {version: 9.9.9}")
+    environ = {semconv.ENV_COLLECTOR_CONFIG_DIR.name: str(tmp_path)}
+    with pytest.raises(
+        collector.CollectorNotFound, match="run `otel-prefect collector build`, or set OTELCOL_BIN"
+    ):
+        collector.find(environ)
+    with pytest.raises(collector.CollectorNotFound, match="build --distribution opensearch`"):
+        collector.find(environ, collector.OPENSEARCH)
+
+
+def test_a_changed_manifest_is_another_collector(tmp_path: Path) -> None:
+    environ = {semconv.ENV_COLLECTOR_CONFIG_DIR.name: str(tmp_path)}
+    paths = set()
+    for text in ("a", "b", "a"):
+        (tmp_path / "builder.yaml").write_text(text)
+        paths.add(collector.built_path(environ))
+    assert len(paths) == 2
+
+
+def test_the_second_collector_has_the_opensearch_layers_whatever_the_environment_says() -> None:
+    files = collector.config_files({semconv.ENV_TRACES.name: "xray"}, collector.OPENSEARCH)
+    assert names(files) == ["opensearch/base.yaml", "traces/opensearch.yaml", "logs/opensearch.yaml"]
