@@ -14,6 +14,7 @@ from demo import (
     containers,
     ledger,
     opensearch,
+    own_logs,
     pipeline,
     prefect_server,
     readback,
@@ -191,10 +192,24 @@ def _read_back(stage: Stage, flow_run_id: str, accounts: dict[str, Any]) -> Resu
     )
     for destination, documents in logs.items():
         book.compare(f"{destination}, log records", taken.logs, readback.log_keys(documents))
-    # What no witness can know of: a span whose child arrived without it, a process that was never heard.
+    # What no witness can know of: a span whose child arrived without it, a process that was never heard,
+    # a line that was logged and never sent.
     book.expect("X-Ray, parents of spans", Counter(trace.orphaned_parents()), Counter())
     book.expect("X-Ray, processes", Counter(stage.containers.services()), trace.processes())
     for destination, documents in logs.items():
         heard = Counter({str(each.get("service")) for each in documents})
         book.expect(f"{destination}, processes", Counter(set(stage.containers.services())), heard)
+        book.missing[f"{destination}, lines of the process's own log"] = _unheard(stage, documents)
     return Result(stage.prefect.flow_run(flow_run_id), trace, spans, logs, book)
+
+
+def _unheard(stage: Stage, documents: list[dict[str, Any]]) -> Counter[str]:
+    """Return the log lines of all processes that are not among the documents of one destination."""
+    outputs: dict[str, str] = {}
+    for service, log in stage.containers.logs():
+        outputs[service] = outputs.get(service, "") + log.read_text(errors="replace") + "\n"
+    missing: Counter[str] = Counter()
+    for service, output in outputs.items():
+        messages = [str(each.get("message", "")) for each in documents if each.get("service") == service]
+        missing += own_logs.unheard(output, messages)
+    return missing

@@ -50,6 +50,10 @@ class Containers:
         """Return the service name of each container and job run that was asked for, once for each."""
         return [*self._ecs.services(), *self._glue.services()]
 
+    def logs(self) -> list[tuple[str, Path]]:
+        """Return service name and output of each container and job run that was started."""
+        return [*self._ecs.logs(), *self._glue.logs()]
+
     def stop(self) -> None:
         """Stop answering; processes are stopped by their owner."""
         self._server.close()

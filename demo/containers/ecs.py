@@ -196,6 +196,16 @@ class Ecs:
         with self._lock:
             return [container.service for task in self._tasks.values() for container in task.containers]
 
+    def logs(self) -> list[tuple[str, Path]]:
+        """Return service name and output of each container that was started."""
+        with self._lock:
+            return [
+                (container.service, container.process.log)
+                for task in self._tasks.values()
+                for container in task.containers
+                if container.process is not None
+            ]
+
     def _find_cluster(self, request: dict[str, Any]) -> str:
         name = str(request.get("cluster", "default")).rpartition("/")[2]
         if name != self._cluster:

@@ -39,6 +39,7 @@ class _Run:
     started: float = field(default_factory=time.time)
     completed: float | None = None
     stop_asked: bool = False
+    process: Process | None = None
 
     @property
     def ended(self) -> bool:
@@ -169,10 +170,19 @@ class Glue:
         with self._lock:
             return [str(run.job["Name"]) for run in self._runs.values()]
 
+    def logs(self) -> list[tuple[str, Path]]:
+        """Return service name and output of each job run that was started."""
+        with self._lock:
+            return [
+                (str(run.job["Name"]), run.process.log)
+                for run in self._runs.values()
+                if run.process is not None
+            ]
+
     def _supervise(self, run: _Run, timeout: float) -> None:
         """Take one job run from start to end."""
         try:
-            process = self._start(run)
+            process = run.process = self._start(run)
         except (ClientError, StartError, OSError) as error:
             self._complete(run, "FAILED", f"LAUNCH ERROR | {error}")
             return
