@@ -171,3 +171,41 @@ def test_importing_the_package_imports_no_sdk_either() -> None:
     code = f"import otel_prefect; {_shows_which_of('opentelemetry', 'requests')}"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(shown.stdout) == []
+
+
+def test_providers_that_the_program_has_set_up_stay_and_send_once(sink: OtlpSink) -> None:
+    code = """
+import logging
+from opentelemetry import _logs, trace
+from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.instrumentation.logging.handler import LoggingHandler
+from opentelemetry.sdk._logs import LoggerProvider
+from opentelemetry.sdk._logs.export import SimpleLogRecordProcessor
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+
+own = TracerProvider()
+own.add_span_processor(SimpleSpanProcessor(OTLPSpanExporter()))
+trace.set_tracer_provider(own)
+own_logs = LoggerProvider()
+own_logs.add_log_record_processor(SimpleLogRecordProcessor(OTLPLogExporter()))
+_logs.set_logger_provider(own_logs)
+logging.getLogger().addHandler(LoggingHandler(logger_provider=own_logs))
+
+from otel_prefect import configuration
+
+assert configuration.configure("this test") is not None
+assert configuration.configure("this test again") is None
+assert trace.get_tracer_provider() is own
+with trace.get_tracer("mine").start_as_current_span("load"):
+    logging.getLogger("ingest").warning("loaded %d rows", 3)
+"""
+    base = f"http://127.0.0.1:{sink.http_port}"
+    env = environment({"OTEL_EXPORTER_OTLP_ENDPOINT": base, "PREFECT_FLOW_RUN_ID": RUN_ID})
+    subprocess.run([sys.executable, "-c", code], env=env, check=True, timeout=60)
+    span = sink.span("load")
+    assert span.record.trace_id == TRACE_ID.to_bytes(16, "big")
+    assert span.attributes["flow_run_id"] == RUN_ID
+    (log,) = [log for log in sink.logs() if log.scope == "ingest"]
+    assert log.attributes["flow_run_id"] == RUN_ID
