@@ -4,7 +4,7 @@ Real exports are never clean, so neither are these: orders that were sent twice,
 without a customer, amounts that are not numbers, payments that belong to no order or
 arrive a day late.
 
-    python generate.py 2026-03-01 /tmp/exports
+    python generate.py 2026-03-01 exports
 """
 
 import csv
