@@ -6,7 +6,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from otel_prefect import collector, collector_build
+from otel_prefect import collector, collector_build, semconv
 from otel_prefect.cli import CommandError
 
 if TYPE_CHECKING:
@@ -77,10 +77,14 @@ def validate(distribution: collector.Distribution = collector.MAIN) -> None:
 def _ask(distribution: collector.Distribution, arguments: list[str]) -> str:
     """Run the Collector to its end and return what it prints."""
     command = [str(collector.find(distribution=distribution)), *arguments]
+    environ = collector.environment(distribution=distribution)
+    # To validate, the Collector makes its receivers, and this one takes its port at once: a free one, or
+    # nothing could be validated beside a Collector that runs.
+    environ[semconv.ENV_XRAY_UDP_ENDPOINT.name] = "127.0.0.1:0"
     try:
         done = subprocess.run(
             command,
-            env=collector.environment(distribution=distribution),
+            env=environ,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
