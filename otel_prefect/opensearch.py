@@ -180,12 +180,14 @@ def _credentials(host: str, environ: Mapping[str, str]) -> Any:
 
     session = boto3.session.Session()
     credentials = session.get_credentials()
-    if credentials is None or session.region_name is None:
+    # ECS sets AWS_REGION, and boto3 reads AWS_DEFAULT_REGION only.
+    region = environ.get("AWS_REGION") or session.region_name
+    if credentials is None or region is None:
         raise SetupError(
             f"{host} wants signed requests: set AWS_REGION and AWS credentials, "
             f"or {semconv.ENV_OPENSEARCH_USERNAME.name} and {semconv.ENV_OPENSEARCH_PASSWORD.name}"
         )
-    return Urllib3AWSV4SignerAuth(credentials, session.region_name, service)
+    return Urllib3AWSV4SignerAuth(credentials, region, service)
 
 
 def _days(environ: Mapping[str, str]) -> int:
