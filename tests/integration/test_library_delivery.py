@@ -11,7 +11,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import grpc
 import pytest
 
 from demo.processes import environment, free_port
@@ -80,14 +79,29 @@ def test_a_process_that_sends_before_the_sidecar_is_up_loses_nothing() -> None:
         assert_all_arrived(sink)
 
 
-def test_a_sidecar_that_asks_to_come_again_gets_everything_once_it_takes_it(sink: OtlpSink) -> None:
-    sink.refuse_with = grpc.StatusCode.UNAVAILABLE
-    process = start(sink.http_port, OTEL_PREFECT_FLUSH_SECONDS="30")
-    assert process.stderr is not None
-    assert "loaded 3 rows" in process.stderr.readline()
-    sink.refuse_with = None
-    assert finish(process) == ""
-    assert_all_arrived(sink)
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_a_batch_that_the_sidecar_asks_for_again_is_sent_again(status: int) -> None:
+    answers: dict[str, list[int]] = {}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["content-length"]))
+            given = answers.setdefault(self.path, [])
+            given.append(200 if given else status)
+            self.send_response(given[-1])
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    errors = finish(start(server.server_address[1]))
+    server.shutdown()
+    server.server_close()
+    assert answers == {f"/v1/{signal_name}": [status, 200] for signal_name in ("traces", "logs", "metrics")}
+    assert errors == f"[flow_run_id={RUN_ID}] loaded 3 rows\n"
 
 
 def test_sigterm_sends_what_there_is_and_ends_the_process_by_that_signal(sink: OtlpSink) -> None:

@@ -123,6 +123,14 @@ def test_a_plain_thread_belongs_to_the_flow_run_that_is_open() -> None:
     assert process.span("afterwards").attributes == {}
 
 
+def test_a_plain_thread_of_a_flow_in_a_child_process_belongs_to_that_flow() -> None:
+    process = Process({"TRACEPARENT": CHILD_OF_OTHER})
+    flow = process.tracer.start_span("brave-newt", attributes=flow_run(RUN_ID))
+    process.tracer.start_span("thread").end()
+    flow.end()
+    assert ids_of(process.span("thread")) == (UUID(OTHER_RUN).int, flow.get_span_context().span_id)
+
+
 def test_two_pipelines_in_one_process_are_not_mixed_up() -> None:
     process = Process({})
     first = process.tracer.start_span("first", attributes=flow_run(RUN_ID))
