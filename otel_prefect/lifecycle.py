@@ -6,8 +6,11 @@ import atexit
 import logging
 import os
 import signal
+import sys
 import threading
 from typing import TYPE_CHECKING
+
+from otel_prefect.guard import never_raises
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,8 +44,9 @@ class Shutdown:
         os.register_at_fork(after_in_child=self._begin)
 
     def register(self) -> None:
-        """Arrange for ``finish`` at a normal exit, and at SIGTERM where the program leaves that to us."""
+        """Arrange for ``finish`` at a normal exit, before an exec, and at SIGTERM where that is left to us."""
         atexit.register(self.finish)
+        self._register_before_exec()
         in_main_thread = threading.current_thread() is threading.main_thread()
         # A program with a handler of its own ends the normal way; Prefect's engine sets one.
         if in_main_thread and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
@@ -56,6 +60,21 @@ class Shutdown:
         self._delivery.close_within(self._seconds * 0.9)
         self._asked.set()
         self._done.wait(self._seconds)
+
+    def _register_before_exec(self) -> None:
+        """Arrange for ``finish`` before another program takes this process's place, which skips atexit.
+
+        Prefect does that: ``prefect flow-run execute`` ends so when it has pulled the flow's code.
+        """
+        pid = os.getpid()
+
+        @never_raises(None)  # an exception of an audit hook would stop the exec
+        def before_exec(event: str, _arguments: tuple[object, ...]) -> None:
+            # Between fork and exec of a child the process is not ours, and its threads are gone.
+            if event == "os.exec" and os.getpid() == pid:
+                self.finish()
+
+        sys.addaudithook(before_exec)
 
     def _begin(self) -> None:
         self._asked = threading.Event()

@@ -223,3 +223,20 @@ with trace.get_tracer("mine").start_as_current_span("load"):
     assert span.attributes["flow_run_id"] == RUN_ID
     (log,) = [log for log in sink.logs() if log.scope == "ingest"]
     assert log.attributes["flow_run_id"] == RUN_ID
+
+
+def test_what_was_logged_before_an_exec_arrives_although_exec_skips_atexit(sink: OtlpSink) -> None:
+    """``prefect flow-run execute`` ends so: it pulls the flow's code, then another program takes its place."""
+    program = (
+        "import logging, os, sys; logging.warning('pulled');"
+        "os.execv(sys.executable, [sys.executable, '-S', '-c', 'pass'])"
+    )
+    process = subprocess.Popen(
+        [INSTRUMENT, sys.executable, "-c", program],
+        env=environment({"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{sink.http_port}"}),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    finish(process)
+    assert process.returncode == 0
+    assert [log.record.body.string_value for log in sink.logs()] == ["pulled"]

@@ -75,9 +75,7 @@ class OtlpSink:
 
     grpc_port: int = 0
     http_port: int = 0
-    raw: dict[str, list[bytes]] = field(
-        default_factory=lambda: {"traces": [], "logs": [], "metrics": []}
-    )
+    raw: dict[str, list[bytes]] = field(default_factory=lambda: {"traces": [], "logs": [], "metrics": []})
     headers: list[dict[str, str]] = field(default_factory=list)
     refuse_with: grpc.StatusCode | None = None
     _changed: threading.Condition = field(default_factory=threading.Condition)
@@ -102,7 +100,9 @@ class OtlpSink:
                 resource = attributes(of_resource.resource.attributes)
                 for of_scope in of_resource.scope_spans:
                     for span in of_scope.spans:
-                        found.append(Received(resource, of_scope.scope.name, span, attributes(span.attributes)))
+                        found.append(
+                            Received(resource, of_scope.scope.name, span, attributes(span.attributes))
+                        )
         return found
 
     def logs(self) -> list[Received]:
@@ -121,7 +121,9 @@ class OtlpSink:
     def span(self, name: str) -> Received:
         """Return the one span of that name."""
         found = [span for span in self.spans() if span.record.name == name]
-        assert len(found) == 1, f"{len(found)} spans named {name!r} among {[s.record.name for s in self.spans()]}"
+        assert len(found) == 1, (
+            f"{len(found)} spans named {name!r} among {[s.record.name for s in self.spans()]}"
+        )
         return found[0]
 
     def keep(self, signal: str, body: bytes, headers: dict[str, str]) -> None:
@@ -141,7 +143,10 @@ _PATHS = {"/v1/traces": "traces", "/v1/logs": "logs", "/v1/metrics": "metrics"}
 _METHODS = {
     "/opentelemetry.proto.collector.trace.v1.TraceService/Export": ("traces", ExportTraceServiceResponse),
     "/opentelemetry.proto.collector.logs.v1.LogsService/Export": ("logs", ExportLogsServiceResponse),
-    "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export": ("metrics", ExportMetricsServiceResponse),
+    "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export": (
+        "metrics",
+        ExportMetricsServiceResponse,
+    ),
 }
 
 
