@@ -44,7 +44,7 @@ class Shutdown:
         os.register_at_fork(after_in_child=self._begin)
 
     def register(self) -> None:
-        """Arrange for ``finish`` at a normal exit, before an exec, and at SIGTERM where that is left to us."""
+        """Arrange for ``finish`` at a normal exit, before an exec, and at SIGTERM if that is left to us."""
         atexit.register(self.finish)
         self._register_before_exec()
         in_main_thread = threading.current_thread() is threading.main_thread()

@@ -226,7 +226,7 @@ with trace.get_tracer("mine").start_as_current_span("load"):
 
 
 def test_what_was_logged_before_an_exec_arrives_although_exec_skips_atexit(sink: OtlpSink) -> None:
-    """``prefect flow-run execute`` ends so: it pulls the flow's code, then another program takes its place."""
+    """``prefect flow-run execute`` ends so: it pulls the flow's code, then execs another program."""
     program = (
         "import logging, os, sys; logging.warning('pulled');"
         "os.execv(sys.executable, [sys.executable, '-S', '-c', 'pass'])"

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
-    from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
-    from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 
 def value_of(value: AnyValue) -> Any:
@@ -99,10 +97,10 @@ class OtlpSink:
             for of_resource in request.resource_spans:
                 resource = attributes(of_resource.resource.attributes)
                 for of_scope in of_resource.scope_spans:
-                    for span in of_scope.spans:
-                        found.append(
-                            Received(resource, of_scope.scope.name, span, attributes(span.attributes))
-                        )
+                    found += [
+                        Received(resource, of_scope.scope.name, span, attributes(span.attributes))
+                        for span in of_scope.spans
+                    ]
         return found
 
     def logs(self) -> list[Received]:
@@ -112,10 +110,10 @@ class OtlpSink:
             for of_resource in request.resource_logs:
                 resource = attributes(of_resource.resource.attributes)
                 for of_scope in of_resource.scope_logs:
-                    for record in of_scope.log_records:
-                        found.append(
-                            Received(resource, of_scope.scope.name, record, attributes(record.attributes))
-                        )
+                    found += [
+                        Received(resource, of_scope.scope.name, record, attributes(record.attributes))
+                        for record in of_scope.log_records
+                    ]
         return found
 
     def span(self, name: str) -> Received:
