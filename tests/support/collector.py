@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import socket
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,8 +13,9 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
-from demo.processes import direct, environment, free_port
+from demo.processes import direct, environment
 from otel_prefect import collector, semconv
+from tests.support.ports import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -74,13 +74,6 @@ class RunningCollector:
         return self.process.log.read_text()
 
 
-def free_udp_port() -> int:
-    """Return a UDP port of loopback that is free now."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def variables(data_dir: Path, **layers: str) -> dict[str, str]:
     """Return variables that keep a Collector off every fixed port, name and folder.
 
@@ -88,17 +81,18 @@ def variables(data_dir: Path, **layers: str) -> dict[str, str]:
         data_dir: takes its queues.
         layers: ``traces``, ``logs``, ``metrics``: the value of the variable; ``none`` where not given.
     """
+    metrics, xray, xray_proxy, statsd, prometheus = (f"127.0.0.1:{port}" for port in free_ports(5))
     return {
         semconv.ENV_TRACES.name: layers.get("traces", "none"),
         semconv.ENV_LOGS.name: layers.get("logs", "none"),
         semconv.ENV_METRICS.name: layers.get("metrics", "none"),
         semconv.ENV_DATA_DIR.name: str(data_dir),
         semconv.ENV_COLLECTOR_SOCKET.name: f"otel-prefect-test-{secrets.token_hex(6)}",
-        semconv.ENV_COLLECTOR_METRICS_PORT.name: str(free_port()),
-        semconv.ENV_XRAY_UDP_ENDPOINT.name: f"127.0.0.1:{free_udp_port()}",
-        semconv.ENV_XRAY_PROXY_ENDPOINT.name: f"127.0.0.1:{free_port()}",
-        semconv.ENV_STATSD_ENDPOINT.name: f"127.0.0.1:{free_udp_port()}",
-        semconv.ENV_PROMETHEUS_ENDPOINT.name: f"127.0.0.1:{free_port()}",
+        semconv.ENV_COLLECTOR_METRICS_PORT.name: metrics.rpartition(":")[2],
+        semconv.ENV_XRAY_UDP_ENDPOINT.name: xray,
+        semconv.ENV_XRAY_PROXY_ENDPOINT.name: xray_proxy,
+        semconv.ENV_STATSD_ENDPOINT.name: statsd,
+        semconv.ENV_PROMETHEUS_ENDPOINT.name: prometheus,
     }
 
 
