@@ -33,6 +33,8 @@ SOURCE: Final = "source"
 STAGE: Final = "stage"
 LOG_CORRELATION_ID: Final = "log_correlation_id"
 
+CONTAINER_ID: Final = "container.id"
+"""OTel's name. On ECS the id that the task metadata endpoint calls ``DockerId``."""
 CLOUD_PROVIDER: Final = "cloud.provider"
 CLOUD_PLATFORM: Final = "cloud.platform"
 CLOUD_REGION: Final = "cloud.region"
@@ -67,6 +69,9 @@ RECORD_TASK_NAME: Final = "task_name"
 """Prefect's own loggers pass these as extras of a record."""
 XRAY_IN_PROGRESS: Final = "aws.xray.inprogress"
 """On a span (bool): the ``awsxray`` exporter makes an ``in_progress`` segment of it."""
+
+CLOSED_BY: Final = "otel_prefect.closed_by"
+"""On a span that its process could not end: ``sidecar``."""
 
 PREFECT_RUN_ID: Final = "prefect.run.id"
 PREFECT_RUN_NAME: Final = "prefect.run.name"

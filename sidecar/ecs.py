@@ -6,6 +6,9 @@ https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-metadata-endpoi
 from __future__ import annotations
 
 import logging
+import re
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -21,6 +24,50 @@ _log = logging.getLogger("sidecar.ecs")
 _TIMEOUT = aiohttp.ClientTimeout(total=2)
 # Statuses that a container does not leave any more.
 _ENDED = ("STOPPED", "DEPROVISIONING")
+_TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?Z")
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container of the task, as the endpoint describes it.
+
+    Attributes:
+        id: its ``DockerId``.
+        name: as the task definition names it.
+        ended: whether it runs no more.
+        exit_code: None while it runs, and where ECS does not know.
+        finished_unix_nano: when it ended; None as above.
+    """
+
+    id: str
+    name: str
+    ended: bool
+    exit_code: int | None
+    finished_unix_nano: int | None
+
+    @classmethod
+    def read(cls, answer: Mapping[str, Any]) -> Container:
+        """Read one element of ``Containers``."""
+        exit_code = answer.get("ExitCode")
+        return cls(
+            id=str(answer.get("DockerId", "")),
+            name=str(answer.get("Name", "")),
+            ended=answer.get("KnownStatus") in _ENDED,
+            exit_code=exit_code if isinstance(exit_code, int) else None,
+            finished_unix_nano=_unix_nano(answer.get("FinishedAt")),
+        )
+
+
+def _unix_nano(text: object) -> int | None:
+    """Read ECS's times, such as ``2020-10-02T00:15:07.620912337Z``; None where there is none."""
+    match = _TIME.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        return None
+    try:
+        seconds = datetime.fromisoformat(f"{match[1]}+00:00").timestamp()
+    except ValueError:
+        return None
+    return int(seconds) * 1_000_000_000 + int((match[2] or "").ljust(9, "0")[:9])
 
 
 class TaskMetadata:
@@ -32,21 +79,31 @@ class TaskMetadata:
 
     def __init__(self, url: str | None) -> None:
         self._url = url
+        self._own_id: str | None = None
 
     async def attributes(self) -> Attributes:
         """Return the task's attributes; none outside ECS or where the endpoint does not answer."""
         task = await self._get("/task")
         return {} if task is None else task_attributes(task)
 
+    async def others(self) -> list[Container] | None:
+        """Return the task's containers but for the sidecar's own; None where that cannot be told."""
+        if self._own_id is None:
+            own = await self._get("")
+            self._own_id = None if own is None else str(own.get("DockerId", ""))
+        task = None if self._own_id is None else await self._get("/task")
+        if task is None:
+            return None
+        return [
+            Container.read(container)
+            for container in task.get("Containers", ())
+            if container.get("DockerId") != self._own_id
+        ]
+
     async def others_running(self) -> bool | None:
         """Tell whether another container of the task still runs; None where that cannot be told."""
-        own, task = await self._get(""), await self._get("/task")
-        if own is None or task is None:
-            return None
-        return any(
-            container.get("DockerId") != own.get("DockerId") and container.get("KnownStatus") not in _ENDED
-            for container in task.get("Containers", ())
-        )
+        others = await self.others()
+        return None if others is None else any(not container.ended for container in others)
 
     async def _get(self, route: str) -> dict[str, Any] | None:
         if self._url is None:

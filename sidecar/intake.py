@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_prefect import semconv
 from sidecar import metrics, regroup, wire
+from sidecar.otlp import TRACES
 from sidecar.refusal import Refusal, busy, malformed
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from sidecar.enrichment import Enricher
     from sidecar.forward import CollectorClient
     from sidecar.metrics import SelfMetrics
+    from sidecar.open_spans import OpenSpans
     from sidecar.otlp import Signal
     from sidecar.wire import ResourceX
 
@@ -75,15 +77,22 @@ class Intake:
 
     Args:
         enricher: completes Resources.
+        open_spans: is shown all traces, as they come.
         collector: where they go.
         room: bounds what is in work at once.
         numbers: counts what happened.
     """
 
     def __init__(
-        self, enricher: Enricher, collector: CollectorClient, room: Room, numbers: SelfMetrics
+        self,
+        enricher: Enricher,
+        open_spans: OpenSpans,
+        collector: CollectorClient,
+        room: Room,
+        numbers: SelfMetrics,
     ) -> None:
         self._enricher = enricher
+        self._open_spans = open_spans
         self._collector = collector
         self._numbers = numbers
         self.room = room
@@ -95,7 +104,7 @@ class Intake:
 
         Args:
             signal: what the request carries.
-            transport: ``grpc`` or ``http``, for the count.
+            transport: ``grpc``, ``http`` or ``own``, for the count.
             body: the encoded request.
             timeout: seconds that the client waits.
 
@@ -112,6 +121,8 @@ class Intake:
         try:
             spliced = self._complete(signal, body)
             records = spliced.records
+            if signal is TRACES:
+                self._open_spans.observe(body)
             response = await self._collector.export(signal, spliced.body, timeout) if body else b""
             outcome = ACCEPTED
             return response

@@ -18,12 +18,14 @@ from aiohttp import web
 from otel_prefect import collector as configuration
 from otel_prefect import semconv
 from sidecar import accounts, collector, grpc_server, health, http_server, log_lines, metrics
+from sidecar.closing import Closer
 from sidecar.delivery import DeliveryMonitor
 from sidecar.ecs import TaskMetadata
 from sidecar.enrichment import Enricher
 from sidecar.forward import CollectorClient
 from sidecar.grpc_server import BindError
 from sidecar.intake import Intake, Room
+from sidecar.open_spans import OpenSpans
 from sidecar.otlp import METRICS
 from sidecar.prefect_api import PrefectApi
 from sidecar.refusal import Refusal
@@ -101,9 +103,15 @@ class Sidecar:
         self.prefect = PrefectApi(settings.prefect_api)
         self.enricher = Enricher(settings.attributes, self.prefect.facts)
         self.client = client
+        self.open_spans = OpenSpans()
         self.intake = Intake(
-            self.enricher, client, Room(settings.max_in_flight_bytes, self.numbers), self.numbers
+            self.enricher,
+            self.open_spans,
+            client,
+            Room(settings.max_in_flight_bytes, self.numbers),
+            self.numbers,
         )
+        self.closer = Closer(self.open_spans, self.metadata, self.intake)
         self.deliveries = DeliveryMonitor(telemetry)
         self.managed: collector.ManagedCollector | None = None
         self._draining = False
@@ -140,6 +148,7 @@ class Sidecar:
         await _serve(app, http_socket, sidecar._doors)
         stack.push_async_callback(sidecar._end_tasks)
         sidecar._spawn(sidecar._export_self_metrics())
+        sidecar._spawn(sidecar.closer.watch())
         _log.info("takes OTLP at grpc %s and http %s", settings.grpc, settings.http)
         return sidecar
 
@@ -163,6 +172,7 @@ class Sidecar:
         while loop.time() < last_call and await self._senders_live(started):
             await asyncio.sleep(_POLL_SECONDS)
         await self._doors.aclose()
+        await self.closer.close_the_rest()
         if self.managed is not None:
             await self.deliveries.wait_until_drained(deadline)
         # The last numbers need no waiting for: the Collector sends what it has when it is ended.

@@ -1,0 +1,188 @@
+"""Remembers the runs that have started and not ended, and ends them where their process could not.
+
+The library sends the span of a flow run, a task run or a program when it starts, marked as in progress, and
+again when it ends. A process that is killed sends no end: what is open then is closed here.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.logs.v1.logs_pb2 import SeverityNumber
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+
+from otel_prefect import ids, semconv
+from sidecar.enrichment import set_value
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope, KeyValue
+    from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+
+_log = logging.getLogger("sidecar.open_spans")
+
+# Spans remembered; a killed process leaves the run it was in and the tasks that ran at once.
+LIMIT: Final = 4096
+# Up to so many, the end of one is found by searching for its id (some 15 µs each in 100 KB); beyond that by
+# decoding all spans.
+_SEARCHED: Final = 16
+_MARK: Final = semconv.XRAY_IN_PROGRESS.encode()
+# How Span.span_id (field 2, 8 bytes) is encoded; a parent's id is another field.
+_SPAN_ID: Final = b"\x12\x08"
+_CLOSED_BY_US: Final = "sidecar"
+_EXCEPTION_TYPE, _EXCEPTION_MESSAGE = "exception.type", "exception.message"
+
+
+@dataclass(frozen=True)
+class OpenSpan:
+    """A span that has started: as it was sent, with what stood around it."""
+
+    resource: Resource
+    scope: InstrumentationScope
+    span: Span
+
+    @property
+    def container_id(self) -> str | None:
+        """The container that sent it, where it said so."""
+        return _text(self.resource.attributes, semconv.CONTAINER_ID)
+
+    @property
+    def flow_run_id(self) -> str | None:
+        """The flow run that it belongs to, as it is written there."""
+        return _text(self.span.attributes, semconv.RECORD_FLOW_RUN_ID) or _text(
+            self.resource.attributes, semconv.FLOW_RUN_ID
+        )
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Why a span could not end.
+
+    Attributes:
+        kind: for ``exception.type``.
+        message: for ``exception.message``, the status and the log record.
+        time_unix_nano: when.
+    """
+
+    kind: str
+    message: str
+    time_unix_nano: int
+
+
+class OpenSpans:
+    """The spans that are open. Each is known by its trace id and span id."""
+
+    def __init__(self) -> None:
+        self._open: OrderedDict[bytes, OpenSpan] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def __iter__(self) -> Iterator[OpenSpan]:
+        return iter(list(self._open.values()))
+
+    def observe(self, body: bytes) -> None:
+        """Note what a request of traces starts and ends; nearly always two searches and no more."""
+        if _MARK not in body and not self._may_end_one(body):
+            return
+        try:
+            request = ExportTraceServiceRequest.FromString(body)
+        except DecodeError:
+            return  # the Collector refuses it
+        for of_resource in request.resource_spans:
+            for of_scope in of_resource.scope_spans:
+                for span in of_scope.spans:
+                    if _in_progress(span):
+                        self._started(OpenSpan(of_resource.resource, of_scope.scope, span))
+                    else:
+                        self._open.pop(span.trace_id + span.span_id, None)
+
+    def close(self, spans: Iterable[OpenSpan], cause: Cause) -> tuple[bytes, bytes]:
+        """Forget these spans and make what their process would have sent.
+
+        Args:
+            spans: of those that are open.
+            cause: why they could not end.
+
+        Returns:
+            A request of traces that ends each as failed, and one of logs with one record at FATAL for each
+            flow run.
+        """
+        traces, logs = ExportTraceServiceRequest(), ExportLogsServiceRequest()
+        told: set[str | None] = set()
+        for each in spans:
+            self._open.pop(each.span.trace_id + each.span.span_id, None)
+            of_resource = traces.resource_spans.add(resource=each.resource)
+            of_scope = of_resource.scope_spans.add(scope=each.scope)
+            of_scope.spans.append(_ended(each.span, cause))
+            if each.flow_run_id not in told:
+                told.add(each.flow_run_id)
+                _tell(logs, each, cause)
+        return traces.SerializeToString(), logs.SerializeToString()
+
+    def _may_end_one(self, body: bytes) -> bool:
+        if len(self._open) > _SEARCHED:
+            return True
+        return any(_SPAN_ID + key[16:] in body for key in self._open)
+
+    def _started(self, started: OpenSpan) -> None:
+        self._open[started.span.trace_id + started.span.span_id] = started
+        if len(self._open) > LIMIT:
+            self._open.popitem(last=False)
+            _log.warning(
+                "more than %d runs are open at once; the oldest is not closed if it is killed", LIMIT
+            )
+
+
+def _in_progress(span: Span) -> bool:
+    return any(a.key == semconv.XRAY_IN_PROGRESS and a.value.bool_value for a in span.attributes)
+
+
+def _ended(started: Span, cause: Cause) -> Span:
+    """Return the span as failed: https://opentelemetry.io/docs/specs/semconv/exceptions/exceptions-spans/."""
+    span = Span()
+    span.CopyFrom(started)
+    kept = [attribute for attribute in span.attributes if attribute.key != semconv.XRAY_IN_PROGRESS]
+    del span.attributes[:]
+    span.attributes.extend(kept)
+    set_value(span.attributes.add(key=semconv.CLOSED_BY).value, _CLOSED_BY_US)
+    span.end_time_unix_nano = max(cause.time_unix_nano, span.start_time_unix_nano)
+    span.status.code, span.status.message = Status.STATUS_CODE_ERROR, cause.message
+    event = span.events.add(name="exception", time_unix_nano=span.end_time_unix_nano)
+    set_value(event.attributes.add(key=_EXCEPTION_TYPE).value, cause.kind)
+    set_value(event.attributes.add(key=_EXCEPTION_MESSAGE).value, cause.message)
+    return span
+
+
+def _tell(logs: ExportLogsServiceRequest, of: OpenSpan, cause: Cause) -> None:
+    of_scope = logs.resource_logs.add(resource=of.resource).scope_logs.add()
+    of_scope.scope.name = _log.name
+    record = of_scope.log_records.add(
+        time_unix_nano=cause.time_unix_nano,
+        observed_time_unix_nano=cause.time_unix_nano,
+        severity_number=SeverityNumber.SEVERITY_NUMBER_FATAL,
+        severity_text="FATAL",
+        trace_id=of.span.trace_id,
+        span_id=of.span.span_id,
+    )
+    record.body.string_value = cause.message
+    attributes = {
+        _EXCEPTION_TYPE: cause.kind,
+        _EXCEPTION_MESSAGE: cause.message,
+        semconv.XRAY_TRACE_ID: ids.xray_trace_id(int.from_bytes(of.span.trace_id, "big")),
+    }
+    if of.flow_run_id is not None:
+        attributes[semconv.RECORD_FLOW_RUN_ID] = of.flow_run_id
+    for key, value in attributes.items():
+        set_value(record.attributes.add(key=key).value, value)
+
+
+def _text(attributes: Iterable[KeyValue], key: str) -> str | None:
+    return next((a.value.string_value for a in attributes if a.key == key), None) or None
