@@ -83,7 +83,7 @@ def test_go_keeps_its_caches_beside_the_build_unless_the_user_says_otherwise(
     ("said", "advice"),
     [
         ("go: x requires go >= 1.99.0 (running go 1.20; GOTOOLCHAIN=local)", "Go 1.99.0 or later is needed"),
-        ("dial tcp: lookup proxy.golang.org: no such host", "set GOPROXY to a module proxy"),
+        ("dial tcp: lookup modules.example: no such host", "set GOPROXY to a module proxy"),
         ("verifying x: reading https://sumdb.example/sumdb/x: 404", "set GOSUMDB and GOPROXY"),
         ("undefined: x.Y", "undefined: x.Y"),
     ],
