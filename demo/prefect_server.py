@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
@@ -34,8 +35,21 @@ _JOB_TEMPLATE = {
 }
 
 
+_UNAVAILABLE = 503
+_PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0)
+
+
 class PrefectApiError(Exception):
-    """Raised when the server answers a request with an error; the text holds its answer."""
+    """Raised when the server answers a request with an error; the text holds its answer.
+
+    Args:
+        message: the text.
+        status: the HTTP status.
+    """
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 @dataclass(frozen=True)
@@ -59,9 +73,22 @@ class PrefectServer:
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """Send one request to the REST API and return the parsed answer, None where it is empty.
 
+        While SQLite is locked the server answers 503 and has done nothing: as Prefect's own client does,
+        the request is sent again, for some seconds.
+
         Raises:
             PrefectApiError: it was answered with an error.
         """
+        for pause in _PAUSES:
+            try:
+                return self._call(method, path, body)
+            except PrefectApiError as error:  # noqa: PERF203 - waiting is what this loop is for
+                if error.status != _UNAVAILABLE:
+                    raise
+                time.sleep(pause)
+        return self._call(method, path, body)
+
+    def _call(self, method: str, path: str, body: Any) -> Any:
         request = Request(  # noqa: S310 - always http on loopback
             f"{self.url}/{path}",
             method=method,
@@ -73,7 +100,9 @@ class PrefectServer:
                 text = response.read()
         except HTTPError as error:
             answer = error.read().decode(errors="replace")
-            raise PrefectApiError(f"{method} {path} was answered with {error.code}: {answer}") from error
+            raise PrefectApiError(
+                f"{method} {path} was answered with {error.code}: {answer}", error.code
+            ) from error
         return json.loads(text) if text else None
 
     def deploy(  # noqa: PLR0913 - the facts of a deployment, all by keyword
