@@ -70,6 +70,9 @@ RECORD_TASK_NAME: Final = "task_name"
 XRAY_IN_PROGRESS: Final = "aws.xray.inprogress"
 """On a span (bool): the ``awsxray`` exporter makes an ``in_progress`` segment of it."""
 
+EXCEPTION_TYPE: Final = "exception.type"
+EXCEPTION_MESSAGE: Final = "exception.message"
+"""These two are OTel's names."""
 CLOSED_BY: Final = "otel_prefect.closed_by"
 """On a span that its process could not end: ``sidecar``."""
 

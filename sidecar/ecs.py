@@ -109,7 +109,8 @@ class TaskMetadata:
         if self._url is None:
             return None
         try:
-            # One session a question: there are two at the start and two a second while draining.
+            # One session a question: it is asked at the start, once a second while a run is open, and while
+            # draining.
             async with (
                 aiohttp.ClientSession(timeout=_TIMEOUT, raise_for_status=True) as session,
                 session.get(self._url + route) as response,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from uuid import UUID
 
-    from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+    from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
     AttributeValue = str | bool | int | float | Sequence[str]
     Attributes = Mapping[str, AttributeValue]
@@ -117,13 +117,15 @@ def _add(resource: bytes, *additions: Attributes) -> bytes:
     doubled key is written anew, with the first of each: OTLP wants keys to be unique.
     """
     decoded = _decode(resource)
-    present = {attribute.key for attribute in decoded.attributes}
-    if len(present) != len(decoded.attributes):
-        seen: set[str] = set()
-        first = [a for a in decoded.attributes if a.key not in seen and not seen.add(a.key)]  # type: ignore[func-returns-value]  # set.add is None, which is what makes it true
+    first: dict[str, KeyValue] = {}
+    for attribute in decoded.attributes:
+        first.setdefault(attribute.key, attribute)
+    if len(first) != len(decoded.attributes):
+        kept = list(first.values())
         del decoded.attributes[:]
-        decoded.attributes.extend(first)
+        decoded.attributes.extend(kept)
         resource = decoded.SerializeToString()
+    present = set(first)
     added = Resource()
     for attributes in additions:
         for key, value in attributes.items():

@@ -57,13 +57,7 @@ def main(settings: Settings) -> int:
     log_lines.install()
     try:
         asyncio.run(_run(settings))
-    except (
-        BindError,
-        collector.CollectorError,
-        configuration.CollectorNotFound,
-        ValueError,
-        OSError,
-    ) as error:
+    except (collector.CollectorError, configuration.CollectorNotFound, ValueError, OSError) as error:
         sys.stderr.write(f"sidecar: {error}\n")
         return 1
     return 0
@@ -96,10 +90,12 @@ async def _run(settings: Settings) -> None:
 class Sidecar:
     """A running sidecar. Made by :meth:`start`; ended by :meth:`drain` and the stack's end."""
 
-    def __init__(self, settings: Settings, client: CollectorClient, telemetry: Address) -> None:
+    def __init__(
+        self, settings: Settings, metadata: TaskMetadata, client: CollectorClient, telemetry: Address
+    ) -> None:
         self.settings = settings
         self.numbers = metrics.SelfMetrics()
-        self.metadata = TaskMetadata(settings.ecs_metadata_url)
+        self.metadata = metadata
         self.prefect = PrefectApi(settings.prefect_api)
         self.enricher = Enricher(settings.attributes, self.prefect.facts)
         self.client = client
@@ -129,12 +125,13 @@ class Sidecar:
         http_socket = _listen(settings.http, semconv.ENV_HTTP_ENDPOINT.name, stack)
         health_socket = _listen(settings.health, semconv.ENV_HEALTH_ENDPOINT.name, stack)
         telemetry = collector.free_loopback_address()
-        task = await TaskMetadata(settings.ecs_metadata_url).attributes()
+        metadata = TaskMetadata(settings.ecs_metadata_url)
+        task = await metadata.attributes()
         environ = collector.environment(os.environ, str(task.get(semconv.AWS_ECS_TASK_ID, "")), telemetry)
         target = (
             configuration.socket_target(environ) if settings.collector is None else str(settings.collector)
         )
-        sidecar = cls(settings, CollectorClient(target), telemetry)
+        sidecar = cls(settings, metadata, CollectorClient(target), telemetry)
         sidecar.enricher.task = {**settings.attributes, **task}
         stack.push_async_callback(sidecar.client.close)
         stack.push_async_callback(sidecar.prefect.close)

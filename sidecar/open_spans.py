@@ -37,7 +37,6 @@ _MARK: Final = semconv.XRAY_IN_PROGRESS.encode()
 # How Span.span_id (field 2, 8 bytes) is encoded; a parent's id is another field.
 _SPAN_ID: Final = b"\x12\x08"
 _CLOSED_BY_US: Final = "sidecar"
-_EXCEPTION_TYPE, _EXCEPTION_MESSAGE = "exception.type", "exception.message"
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ class OpenSpans:
                     if _in_progress(span):
                         self._started(OpenSpan(of_resource.resource, of_scope.scope, span))
                     else:
-                        self._open.pop(span.trace_id + span.span_id, None)
+                        self._open.pop(_key(span), None)
 
     def close(self, spans: Iterable[OpenSpan], cause: Cause) -> tuple[bytes, bytes]:
         """Forget these spans and make what their process would have sent.
@@ -118,7 +117,7 @@ class OpenSpans:
         traces, logs = ExportTraceServiceRequest(), ExportLogsServiceRequest()
         told: set[str | None] = set()
         for each in spans:
-            self._open.pop(each.span.trace_id + each.span.span_id, None)
+            self._open.pop(_key(each.span), None)
             of_resource = traces.resource_spans.add(resource=each.resource)
             of_scope = of_resource.scope_spans.add(scope=each.scope)
             of_scope.spans.append(_ended(each.span, cause))
@@ -130,15 +129,19 @@ class OpenSpans:
     def _may_end_one(self, body: bytes) -> bool:
         if len(self._open) > _SEARCHED:
             return True
-        return any(_SPAN_ID + key[16:] in body for key in self._open)
+        return any(_SPAN_ID + each.span.span_id in body for each in self._open.values())
 
     def _started(self, started: OpenSpan) -> None:
-        self._open[started.span.trace_id + started.span.span_id] = started
+        self._open[_key(started.span)] = started
         if len(self._open) > LIMIT:
             self._open.popitem(last=False)
             _log.warning(
                 "more than %d runs are open at once; the oldest is not closed if it is killed", LIMIT
             )
+
+
+def _key(span: Span) -> bytes:
+    return span.trace_id + span.span_id
 
 
 def _in_progress(span: Span) -> bool:
@@ -156,8 +159,8 @@ def _ended(started: Span, cause: Cause) -> Span:
     span.end_time_unix_nano = max(cause.time_unix_nano, span.start_time_unix_nano)
     span.status.code, span.status.message = Status.STATUS_CODE_ERROR, cause.message
     event = span.events.add(name="exception", time_unix_nano=span.end_time_unix_nano)
-    set_value(event.attributes.add(key=_EXCEPTION_TYPE).value, cause.kind)
-    set_value(event.attributes.add(key=_EXCEPTION_MESSAGE).value, cause.message)
+    set_value(event.attributes.add(key=semconv.EXCEPTION_TYPE).value, cause.kind)
+    set_value(event.attributes.add(key=semconv.EXCEPTION_MESSAGE).value, cause.message)
     return span
 
 
@@ -174,8 +177,8 @@ def _tell(logs: ExportLogsServiceRequest, of: OpenSpan, cause: Cause) -> None:
     )
     record.body.string_value = cause.message
     attributes = {
-        _EXCEPTION_TYPE: cause.kind,
-        _EXCEPTION_MESSAGE: cause.message,
+        semconv.EXCEPTION_TYPE: cause.kind,
+        semconv.EXCEPTION_MESSAGE: cause.message,
         semconv.XRAY_TRACE_ID: ids.xray_trace_id(int.from_bytes(of.span.trace_id, "big")),
     }
     if of.flow_run_id is not None:
