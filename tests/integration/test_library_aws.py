@@ -6,15 +6,14 @@ import json
 import socket
 import subprocess
 import sys
-import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from demo.processes import environment
+from tests.support.http_server import QuietHandler, serving
 from tests.support.process_state import PARENT_SPAN_ID, RUN_ID, TRACEPARENT, XRAY_TRACE_ID
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ def aws() -> Iterator[Aws]:
     """A running server, on a free port."""
     kept = Aws()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
             operation = self.headers["x-amz-target"].partition(".")[2]
@@ -73,15 +72,8 @@ def aws() -> Iterator[Aws]:
             self.end_headers()
             self.wfile.write(text)
 
-        def log_message(self, *_: object) -> None:
-            return
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    kept.port = server.server_address[1]
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield kept
-    server.shutdown()
-    server.server_close()
+    with serving(Handler) as kept.port:
+        yield kept
 
 
 def run(code: str, variables: dict[str, str] | None = None) -> str:

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +14,7 @@ import pytest
 
 from demo.processes import environment, free_port
 from tests.support import otlp_sink
+from tests.support.http_server import QuietHandler, serving
 from tests.support.process_state import PARENT_SPAN_ID, RUN_ID, TRACE_ID, TRACEPARENT
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def test_a_process_that_sends_before_the_sidecar_is_up_loses_nothing() -> None:
 def test_a_batch_that_the_sidecar_asks_for_again_is_sent_again(status: int) -> None:
     answers: dict[str, list[int]] = {}
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["content-length"]))
             given = answers.setdefault(self.path, [])
@@ -92,14 +92,8 @@ def test_a_batch_that_the_sidecar_asks_for_again_is_sent_again(status: int) -> N
             self.send_header("content-length", "0")
             self.end_headers()
 
-        def log_message(self, *_: object) -> None:
-            return
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    errors = finish(start(server.server_address[1]))
-    server.shutdown()
-    server.server_close()
+    with serving(Handler) as port:
+        errors = finish(start(port))
     assert answers == {f"/v1/{signal_name}": [status, 200] for signal_name in ("traces", "logs", "metrics")}
     assert errors == f"[flow_run_id={RUN_ID}] loaded 3 rows\n"
 
@@ -123,17 +117,13 @@ def silent_server() -> Iterator[int]:
     """A server that takes connections and never answers."""
     released = threading.Event()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_POST(self) -> None:
             released.wait()
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server.server_address[1]
-    released.set()
-    server.shutdown()
-    server.server_close()
+    with serving(Handler) as port:
+        yield port
+        released.set()
 
 
 def test_an_exit_does_not_hang_on_a_sidecar_that_never_answers(silent_server: int) -> None:
@@ -146,7 +136,7 @@ def test_an_exit_does_not_hang_on_a_sidecar_that_never_answers(silent_server: in
 def test_a_receiver_that_refuses_for_good_is_named_once_and_not_asked_again() -> None:
     requests = []
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["content-length"]))
             requests.append(self.path)
@@ -154,14 +144,8 @@ def test_a_receiver_that_refuses_for_good_is_named_once_and_not_asked_again() ->
             self.send_header("content-length", "0")
             self.end_headers()
 
-        def log_message(self, *_: object) -> None:
-            return
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    errors = finish(start(server.server_address[1]))
-    server.shutdown()
-    server.server_close()
+    with serving(Handler) as port:
+        errors = finish(start(port))
     assert sorted(requests) == ["/v1/logs", "/v1/metrics", "/v1/traces"]
     assert errors.count("it answers 400") == 1
     assert "Failed to export" not in errors

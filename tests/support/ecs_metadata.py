@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import threading
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
+
+from tests.support.http_server import QuietHandler, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +46,7 @@ def serve() -> Iterator[EcsMetadata]:
     """Run the endpoint on loopback while the generator is suspended (for a pytest fixture)."""
     metadata = EcsMetadata()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_GET(self) -> None:
             body = json.dumps(metadata.answer(self.path)).encode()
             self.send_response(200)
@@ -55,14 +55,6 @@ def serve() -> Iterator[EcsMetadata]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, *_: object) -> None:
-            return
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    metadata.url = f"http://127.0.0.1:{server.server_address[1]}/v4/{SIDECAR_ID}"
-    try:
+    with serving(Handler) as port:
+        metadata.url = f"http://127.0.0.1:{port}/v4/{SIDECAR_ID}"
         yield metadata
-    finally:
-        server.shutdown()
-        server.server_close()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -11,6 +9,7 @@ import pytest
 
 from demo import prefect_server
 from demo.prefect_server import PrefectApiError, PrefectServer
+from tests.support.http_server import QuietHandler, serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,21 +27,15 @@ def answers() -> list[int]:
 def server(answers: list[int], monkeypatch: pytest.MonkeyPatch) -> Iterator[PrefectServer]:
     monkeypatch.setattr(prefect_server, "_PAUSES", (0.01, 0.01))
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(QuietHandler):
         def do_POST(self) -> None:
             status = answers.pop(0) if answers else 200
             self.send_response(status)
             self.end_headers()
             self.wfile.write(b'{"id": 7}')
 
-        def log_message(self, *_: object) -> None:
-            return
-
-    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=http.serve_forever, daemon=True).start()
-    yield PrefectServer(f"http://127.0.0.1:{http.server_address[1]}", Path(), cast("Process", None))
-    http.shutdown()
-    http.server_close()
+    with serving(Handler) as port:
+        yield PrefectServer(f"http://127.0.0.1:{port}", Path(), cast("Process", None))
 
 
 def test_a_locked_database_is_waited_for(server: PrefectServer, answers: list[int]) -> None:
