@@ -91,7 +91,7 @@ def spans() -> tuple[Context, Any]:
 
 def log_records(context: Context) -> Any:
     """Return log records, one of them within the span of the context."""
-    kept = InMemoryLogRecordExporter()
+    kept = InMemoryLogRecordExporter()  # type: ignore[no-untyped-call]
     provider = LoggerProvider(resource=RESOURCE)
     provider.add_log_record_processor(SimpleLogRecordProcessor(kept))
     for scope in ("log.one", "log.two"):
@@ -141,7 +141,7 @@ def main() -> None:
         (grpc.Compression.NoCompression, Compression.NoCompression),
         (grpc.Compression.Gzip, Compression.Gzip),
     ):
-        exports = [
+        exports: list[tuple[Any, Any]] = [
             (GrpcTraces(to_grpc, insecure=True, compression=by_grpc), traced),
             (GrpcLogs(to_grpc, insecure=True, compression=by_grpc), logged),
             (GrpcMetrics(to_grpc, insecure=True, compression=by_grpc), measured),
