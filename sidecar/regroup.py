@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 _RECORD_TYPES: dict[Signal, type[Span | LogRecord]] = {TRACES: Span, LOGS: LogRecord}
 # How an attribute ``flow_run_id`` is encoded: KeyValue.key, then KeyValue.value, an AnyValue with a string.
 _KEY = wire.message_field(1, semconv.RECORD_FLOW_RUN_ID.encode())
+# How many bytes of a ``ResourceX`` may be written again for each run: Resource, scopes, unknown fields.
+# A request of many runs with a huge Resource would grow with their product; it is left as it is.
+_MAX_COPIED = 16 * 1024 * 1024
 # Attributes of a Resource that speak of its run and are wrong on another's.
 _OF_THE_RUN = frozenset(
     (
@@ -65,60 +68,81 @@ def divide(signal: Signal, body: bytes, of_resource: ResourceX, own: str | None)
     start, end = of_resource.start, of_resource.end
     named = body.count(_KEY, start, end)
     # Nearly always all records are of the Resource's run. Two searches tell: 0.1 µs a record.
-    if named == 0 or (own is not None and body.count(_KEY + _string_value(own), start, end) == named):
+    if named == 0:
         return []
-    scopes, others = _frames(body, of_resource, signal)
+    if own is not None and body.count(_says(own), start, end) == named:
+        return []
     try:
-        runs = _records_by_run(body, scopes, record_type, own)
-        if runs.keys() <= {None}:
+        parts = _take_apart(signal, body, of_resource, record_type, own)
+        if parts.runs.keys() <= {None} or parts.copied(of_resource.resource) > _MAX_COPIED:
             return []
         return [
-            _resource_x(_resource_of(of_resource.resource, run), others, scopes, runs[run])
-            for run in sorted(runs, key=lambda run: run is not None)  # the Resource's own first
+            parts.of_run(_resource_of(of_resource.resource, run), run)
+            for run in sorted(parts.runs, key=lambda run: run is not None)  # the Resource's own first
         ]
     except DecodeError:
         return []  # the Collector refuses it, and says why
 
 
 @dataclass(frozen=True)
-class _Scope:
-    """A ``ScopeX``: the bytes of all that is no record, and where its records lie."""
+class _Parts:
+    """A ``ResourceX`` taken apart.
 
-    shell: bytes
-    records: list[Field]
+    Attributes:
+        shells: of each scope, the bytes of all that is no record.
+        others: the bytes of what is neither Resource nor scope.
+        runs: by run, and by the scope's position, the bytes of its records, tags and all; None stands for
+            the Resource's own run.
+    """
+
+    shells: list[bytearray]
+    others: bytearray
+    runs: dict[str | None, dict[int, bytearray]]
+
+    def copied(self, resource: bytes) -> int:
+        """Return how many bytes are written once for each run."""
+        shells = sum(len(self.shells[position]) for scopes in self.runs.values() for position in scopes)
+        return len(self.runs) * (len(resource) + len(self.others)) + shells
+
+    def of_run(self, resource: bytes, run: str | None) -> bytes:
+        """Return the ``ResourceX`` of a run."""
+        scopes = [
+            wire.message_field(wire.SCOPE_X, bytes(self.shells[position] + records))
+            for position, records in self.runs[run].items()
+        ]
+        return b"".join((wire.message_field(wire.RESOURCE, resource), *scopes, self.others))
 
 
-def _frames(body: bytes, of_resource: ResourceX, signal: Signal) -> tuple[list[_Scope], bytes]:
-    """Return the scopes of a ``ResourceX``, and the bytes of what is neither Resource nor scope."""
-    scopes: list[_Scope] = []
-    others: list[bytes] = []
+def _take_apart(
+    signal: Signal, body: bytes, of_resource: ResourceX, record_type: type[Span | LogRecord], own: str | None
+) -> _Parts:
+    """Sort the bytes of a ``ResourceX``. Copied as they are met: an object a record would cost more memory.
+
+    Raises:
+        DecodeError: a record is none.
+    """
+    parts = _Parts([], bytearray(), {})
     for field in wire.fields(body, of_resource.start, of_resource.end, signal.frames.resources):
         if field.number == wire.SCOPE_X:
-            inner = list(wire.fields(body, field.start, field.end, signal.frames.scopes))
-            shell = b"".join(body[f.tag_start : f.end] for f in inner if f.number != wire.RECORD)
-            scopes.append(_Scope(shell, [f for f in inner if f.number == wire.RECORD]))
+            position = len(parts.shells)
+            parts.shells.append(shell := bytearray())
+            for inner in wire.fields(body, field.start, field.end, signal.frames.scopes):
+                target = shell
+                if inner.number == wire.RECORD:
+                    run = _run_of(record_type, body, inner)
+                    of_run = parts.runs.setdefault(None if run == own else run, {})
+                    target = of_run.setdefault(position, bytearray())
+                target.extend(body[inner.tag_start : inner.end])
         elif field.number != wire.RESOURCE:
-            others.append(body[field.tag_start : field.end])
-    return scopes, b"".join(others)
+            parts.others.extend(body[field.tag_start : field.end])
+    return parts
 
 
-def _records_by_run(
-    body: bytes, scopes: list[_Scope], record_type: type[Span | LogRecord], own: str | None
-) -> dict[str | None, list[list[bytes]]]:
-    """Return, by run, each scope's records with their tags; None stands for the Resource's own run."""
-    runs: dict[str | None, list[list[bytes]]] = {}
-    for position, scope in enumerate(scopes):
-        for record in scope.records:
-            run = None
-            if body.find(_KEY, record.start, record.end) >= 0:
-                run = _run_of(record_type.FromString(body[record.start : record.end]))
-            of_run = runs.setdefault(None if run == own else run, [[] for _ in scopes])
-            of_run[position].append(body[record.tag_start : record.end])
-    return runs
-
-
-def _run_of(record: Span | LogRecord) -> str | None:
+def _run_of(record_type: type[Span | LogRecord], body: bytes, field: Field) -> str | None:
     """Return the run that a record names, as it is written there; None where that is no flow run id."""
+    if body.find(_KEY, field.start, field.end) < 0:
+        return None
+    record = record_type.FromString(body[field.start : field.end])
     for attribute in record.attributes:
         if attribute.key == semconv.RECORD_FLOW_RUN_ID:
             written = attribute.value.string_value
@@ -142,15 +166,5 @@ def _resource_of(resource: bytes, run: str | None) -> bytes:
     return decoded.SerializeToString()
 
 
-def _resource_x(resource: bytes, others: bytes, scopes: list[_Scope], records: list[list[bytes]]) -> bytes:
-    """Return a ``ResourceX`` of these parts; scopes without a record are left out."""
-    built = [
-        wire.message_field(wire.SCOPE_X, scope.shell + b"".join(of_scope))
-        for scope, of_scope in zip(scopes, records, strict=True)
-        if of_scope
-    ]
-    return b"".join((wire.message_field(wire.RESOURCE, resource), *built, others))
-
-
-def _string_value(text: str) -> bytes:
-    return wire.message_field(2, wire.message_field(1, text.encode()))
+def _says(run: str) -> bytes:
+    return wire.string_attribute(semconv.RECORD_FLOW_RUN_ID, run)

@@ -22,6 +22,11 @@ RESOURCE, SCOPE_X = 1, 2
 RECORD = 2
 _RECORD_TAG = RECORD << 3 | _LEN
 _MAX_GROUP_DEPTH = 64
+# Each Resource grows by what is added to it, so a request of two bytes for each would grow a hundredfold.
+# The Collector puts at most 8192 records into a request unless told otherwise.
+_MAX_RESOURCES = 65_536
+# Encoders write a Resource in one part; protobuf merges as many as there are.
+_MAX_RESOURCE_PARTS = 8
 
 
 class MalformedError(ValueError):
@@ -62,6 +67,7 @@ class ResourceX:
 
     Attributes:
         resource: the bytes of its Resource; empty where it has none.
+        resource_start: where its Resource starts in the body; where its fields start if it has none.
         rest: the ranges of all that is not the Resource.
         records: how many records it holds.
         start: where its fields start in the body.
@@ -69,6 +75,7 @@ class ResourceX:
     """
 
     resource: bytes
+    resource_start: int
     rest: list[tuple[int, int]]
     records: int
     start: int
@@ -110,11 +117,14 @@ def splice(
     parts: list[bytes | memoryview] = []
     view = memoryview(body)
     copied = 0
-    records = 0
+    records = resources = 0
     for field in fields(body, 0, len(body), frames.resources):
         if field.number != _RESOURCE_X:
             continue
         require_message(field, frames.resources)
+        resources += 1
+        if resources > _MAX_RESOURCES:
+            raise MalformedError(field.tag_start, frames.resources, f"there are more than {_MAX_RESOURCES}")
         of_resource = open_resource_x(body, field.start, field.end, frames)
         records += of_resource.records
         opened = [(body, of_resource)]
@@ -126,7 +136,9 @@ def splice(
         except MalformedError:
             raise
         except ValueError as error:
-            raise MalformedError(field.start, f"{frames.resources}.resource", str(error)) from None
+            raise MalformedError(
+                of_resource.resource_start, f"{frames.resources}.resource", str(error)
+            ) from None
         if not divided and replaced[0] is of_resource.resource:
             continue
         parts.append(view[copied : field.tag_start])
@@ -145,14 +157,17 @@ def open_resource_x(body: bytes, start: int, end: int, frames: Frames) -> Resour
     Raises:
         MalformedError: there is none.
     """
-    resource: list[bytes] = []
+    parts: list[Field] = []
     rest: list[tuple[int, int]] = []
     records = 0
     rest_start = start
     for field in fields(body, start, end, frames.resources):
         if field.number == RESOURCE:
             require_message(field, f"{frames.resources}.resource")
-            resource.append(body[field.start : field.end])
+            parts.append(field)
+            if len(parts) > _MAX_RESOURCE_PARTS:
+                problem = f"it comes in more than {_MAX_RESOURCE_PARTS} parts"
+                raise MalformedError(field.tag_start, f"{frames.resources}.resource", problem)
             if rest_start < field.tag_start:
                 rest.append((rest_start, field.tag_start))
             rest_start = field.end
@@ -161,8 +176,18 @@ def open_resource_x(body: bytes, start: int, end: int, frames: Frames) -> Resour
             records += _count_records(body, field.start, field.end, frames)
     if rest_start < end:
         rest.append((rest_start, end))
-    # A message field that occurs more than once is merged, and merging is concatenating.
-    return ResourceX(resource[0] if len(resource) == 1 else b"".join(resource), rest, records, start, end)
+    resource = _merge(body, parts, frames)
+    return ResourceX(resource, parts[0].start if parts else start, rest, records, start, end)
+
+
+def _merge(body: bytes, parts: list[Field], frames: Frames) -> bytes:
+    """Return a Resource that may come in parts: protobuf merges them, and merging is concatenating."""
+    if len(parts) == 1:
+        return body[parts[0].start : parts[0].end]
+    for part in parts:  # Two parts that are nothing could make up something together.
+        for _ in fields(body, part.start, part.end, f"{frames.resources}.resource"):
+            continue
+    return b"".join(body[part.start : part.end] for part in parts)
 
 
 def _close_resource_x(
@@ -196,11 +221,15 @@ def _count_records(body: bytes, start: int, end: int, frames: Frames) -> int:
                     position = next(fields(body, position, end, frames.scopes)).end
                 count += 1
             else:
-                position = next(fields(body, position, end, frames.scopes)).end
+                field = next(fields(body, position, end, frames.scopes))
+                position = field.end
+                count += field.number == RECORD
     except IndexError:
         position = end + 1
     if position != end:
-        raise MalformedError(start, frames.scopes, "a record is longer than what holds it")
+        for _ in fields(body, start, end, frames.scopes):
+            continue  # raises where it finds the fault
+        raise AssertionError("the two readers of a scope differ")
     return count
 
 
@@ -295,6 +324,11 @@ def encode_varint(value: int) -> bytes:
 def message_field(number: int, value: bytes) -> bytes:
     """Return a length-delimited field with its tag."""
     return encode_varint(number << 3 | _LEN) + encode_varint(len(value)) + value
+
+
+def string_attribute(key: str, value: str) -> bytes:
+    """Return how an attribute with a string is encoded in a ``KeyValue``: its key, then its value."""
+    return message_field(1, key.encode()) + message_field(2, message_field(1, value.encode()))
 
 
 def require_message(field: Field, name: str) -> None:

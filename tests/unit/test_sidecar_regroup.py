@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -161,3 +163,37 @@ def test_every_record_leaves_once_unchanged_and_in_order_under_its_own_run(
         assert left[span.name] == (span, named if named in (A, B, C) else own)
     for names in by_run(result).values():
         assert names == sorted(names, key=lambda name: int(name.partition("-")[2]))
+
+
+def many_runs(count: int, service: str) -> bytes:
+    """One Resource, and so many runs, each with a scope and a record of its own."""
+    scopes: list[list[str | None]] = [[str(UUID(int=number + 2**100))] for number in range(count)]
+    message = request(None, *scopes)
+    message.resource_spans[0].resource.attributes[0].value.string_value = service
+    return message.SerializeToString()
+
+
+def test_a_request_of_many_runs_and_scopes_costs_memory_in_proportion() -> None:
+    """A list of each scope for each run would be 16 million of them here."""
+    enricher = Enricher({}, lambda _: None)
+
+    def divide(body: bytes, of_resource: wire.ResourceX) -> list[bytes]:
+        return regroup.divide(TRACES, body, of_resource, enricher.run_of(of_resource.resource))
+
+    body = many_runs(4000, "flow")
+    tracemalloc.start()
+    try:
+        spliced = wire.splice(body, TRACES.frames, enricher.enrich, divide)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(ExportTraceServiceRequest.FromString(spliced.body).resource_spans) == 4000
+    assert peak < 16 * len(spliced.body)
+
+
+def test_a_request_that_would_grow_beyond_measure_is_passed_on_as_it_is() -> None:
+    """200 runs under a Resource of 100 KB would be 20 MB; what a record says of its run stays on it."""
+    message = ExportTraceServiceRequest.FromString(many_runs(200, "x" * 100_000))
+    assert regrouped(message) == message
+    fewer = ExportTraceServiceRequest.FromString(many_runs(100, "x" * 100_000))
+    assert len(regrouped(fewer).resource_spans) == 100
