@@ -35,6 +35,11 @@ LOG_CORRELATION_ID: Final = "log_correlation_id"
 
 CONTAINER_ID: Final = "container.id"
 """OTel's name. On ECS the id that the task metadata endpoint calls ``DockerId``."""
+CONTAINER_NAME: Final = "container.name"
+CONTAINER_IMAGE_NAME: Final = "container.image.name"
+CONTAINER_IMAGE_TAGS: Final = "container.image.tags"
+CONTAINER_IMAGE_ID: Final = "container.image.id"
+"""These are OTel's names: the image's repository, its tags (a list) and its digest."""
 CLOUD_PROVIDER: Final = "cloud.provider"
 CLOUD_PLATFORM: Final = "cloud.platform"
 CLOUD_REGION: Final = "cloud.region"
@@ -46,6 +51,13 @@ AWS_ECS_TASK_ID: Final = "aws.ecs.task.id"
 AWS_ECS_TASK_FAMILY: Final = "aws.ecs.task.family"
 AWS_ECS_TASK_REVISION: Final = "aws.ecs.task.revision"
 AWS_ECS_LAUNCHTYPE: Final = "aws.ecs.launchtype"
+AWS_ECS_TASK_CPU: Final = "aws.ecs.task.cpu"
+AWS_ECS_TASK_MEMORY: Final = "aws.ecs.task.memory"
+"""Limits of the task, where it has some: vCPUs (float) and MiB (int)."""
+AWS_ECS_CONTAINER_ARN: Final = "aws.ecs.container.arn"
+AWS_ECS_CONTAINER_CPU: Final = "aws.ecs.container.cpu"
+AWS_ECS_CONTAINER_MEMORY: Final = "aws.ecs.container.memory"
+"""Limits of the container, where it has some: CPU units, of which 1024 are a vCPU, and MiB (int)."""
 SERVICE_NAME: Final = "service.name"
 SERVICE_VERSION: Final = "service.version"
 SERVICE_INSTANCE_ID: Final = "service.instance.id"
@@ -81,6 +93,11 @@ PREFECT_RUN_NAME: Final = "prefect.run.name"
 PREFECT_RUN_TYPE: Final = "prefect.run.type"
 """These three are set by Prefect on the spans it makes itself (``flow`` or ``task``)."""
 
+PROGRAM_SCOPE: Final = "otel_prefect.program"
+"""The instrumentation scope of the span of ``otel-prefect run``."""
+PREFECT_STATE_TYPE: Final = "prefect.state.type"
+"""On the events that Prefect adds to its spans when a run's state changes."""
+
 LOG_STREAM: Final = "log.iostream"
 """On log records of ``otel-prefect run``: ``stdout`` or ``stderr`` (OTel's name)."""
 PROCESS_EXECUTABLE_NAME: Final = "process.executable.name"
@@ -109,6 +126,12 @@ ANNOTATIONS: Final = {
     ANNOTATION_STAGE: STAGE,
 }
 """Annotation name → the resource attribute it is copied from."""
+
+# --- Metrics ------------------------------------------------------------------------------------
+
+METRIC_FINISHED_RUNS: Final = "prefect.flow_runs.finished"
+"""Flow runs that have finished (``{run}``), by ``state``: completed, failed, crashed or cancelled."""
+STATE: Final = "state"
 
 UNKNOWN: Final = "unknown"
 """What a text log shows where there is no flow run id."""
@@ -331,6 +354,12 @@ ENV_ATTRIBUTES = _variable(
     "sidecar",
     "Attributes that the sidecar adds to every Resource, as `key=value,key=value` (percent-encoded).",
 )
+ENV_OVERWRITE = _variable(
+    "OTEL_PREFECT_OVERWRITE",
+    "",
+    "sidecar",
+    "Names of attributes, comma-separated, of which the sidecar's value wins over the sender's own.",
+)
 ENV_DRAIN_SECONDS = _variable(
     "OTEL_PREFECT_DRAIN_SECONDS",
     "25",
@@ -370,7 +399,10 @@ ENV_METRIC_EXPORT_INTERVAL = _variable(
     "OTEL_METRIC_EXPORT_INTERVAL", "60000", "library sidecar", "Milliseconds between two exports of metrics."
 )
 ENV_ECS_METADATA = _variable(
-    "ECS_CONTAINER_METADATA_URI_V4", "set by ECS", "sidecar", "The task metadata endpoint, version 4."
+    "ECS_CONTAINER_METADATA_URI_V4",
+    "set by ECS",
+    "library sidecar",
+    "The task metadata endpoint, version 4. On Fargate its last part is the container's id.",
 )
 ENV_PREFECT_API_URL = _variable(
     "PREFECT_API_URL",
@@ -381,6 +413,18 @@ ENV_PREFECT_API_URL = _variable(
 ENV_PREFECT_API_KEY = _variable("PREFECT_API_KEY", "", "sidecar", "Its key (Prefect Cloud), if it has one.")
 ENV_PREFECT_API_AUTH_STRING = _variable(
     "PREFECT_API_AUTH_STRING", "", "sidecar", "Its `user:password` (self-hosted server), if it has one."
+)
+ENV_PREFECT_API_SSL_CERT_FILE = _variable(
+    "PREFECT_API_SSL_CERT_FILE",
+    "the system's",
+    "sidecar",
+    "File of the authorities that its TLS is trusted by.",
+)
+ENV_PREFECT_CLIENT_CUSTOM_HEADERS = _variable(
+    "PREFECT_CLIENT_CUSTOM_HEADERS",
+    "",
+    "sidecar",
+    "More headers for it, as a JSON object; for a proxy that guards the server.",
 )
 
 # --- The library --------------------------------------------------------------------------------
@@ -393,6 +437,12 @@ ENV_RETRY_SECONDS = _variable(
     "120",
     "library",
     "Seconds for which spans, logs and metrics that nothing takes are tried again before they are dropped.",
+)
+ENV_START_SPANS = _variable(
+    "OTEL_PREFECT_START_SPANS",
+    "true",
+    "library",
+    "`false`: spans of flow runs, task runs and programs are sent when they end, not also when they start.",
 )
 ENV_PROPAGATE = _variable(
     "OTEL_PREFECT_PROPAGATE",

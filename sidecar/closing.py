@@ -10,21 +10,17 @@ from typing import TYPE_CHECKING, Final
 
 from sidecar.open_spans import Cause
 from sidecar.otlp import LOGS, TRACES
-from sidecar.refusal import Refusal
 
 if TYPE_CHECKING:
     from sidecar.ecs import Container, TaskMetadata
-    from sidecar.intake import Intake
     from sidecar.open_spans import OpenSpan, OpenSpans
-    from sidecar.otlp import Signal
+    from sidecar.own_data import OwnData
 
 _log = logging.getLogger("sidecar.closing")
 
 # How often the containers are looked at while a run is open. What a container sent before its end is in
 # by the next look, which is when it is closed: some 2 s after its end, and 5 s at most.
 LOOK_SECONDS: Final = 1.0
-_SEND_SECONDS: Final = 5.0
-_PAUSE_SECONDS: Final = 0.2
 # 128 and the signal's number: what a shell and container runtimes make of a death by signal.
 _SIGNALLED: Final = 128
 _KIND: Final = "ContainerEnded"
@@ -36,13 +32,13 @@ class Closer:
     Args:
         open_spans: what is open.
         metadata: tells which containers ended, and how.
-        intake: takes what is sent in their place.
+        own_data: takes what is sent in their place.
     """
 
-    def __init__(self, open_spans: OpenSpans, metadata: TaskMetadata, intake: Intake) -> None:
+    def __init__(self, open_spans: OpenSpans, metadata: TaskMetadata, own_data: OwnData) -> None:
         self._open = open_spans
         self._metadata = metadata
-        self._intake = intake
+        self._own_data = own_data
         self._seen_ended: set[str] = set()
 
     async def watch(self) -> None:
@@ -52,14 +48,19 @@ class Closer:
             if self._open:
                 await self.look()
 
-    async def look(self) -> None:
-        """Close what containers left open that had already ended at the last look."""
+    async def look(self, *, last: bool = False) -> None:
+        """Close what ended containers left open.
+
+        Args:
+            last: whether there is no later look. Otherwise a container must have ended by the look before,
+                so that what it sent before its end has come in.
+        """
         others = await self._metadata.others()
         if others is None:
             return
         ended = [container for container in others if container.ended]
         for container in ended:
-            if container.id in self._seen_ended:
+            if last or container.id in self._seen_ended:
                 all_ended = len(ended) == len(others)
                 await self._close(
                     [span for span in self._open if _is_of(span, container, all_ended)], cause_of(container)
@@ -68,7 +69,9 @@ class Closer:
 
     async def close_the_rest(self) -> None:
         """Close all that is open when the sidecar itself has to end: nobody will see its end any more."""
-        await self.look()
+        if not self._open:
+            return
+        await self.look(last=True)
         message = "the task was stopped, and the process ended without a word or was still running"
         await self._close(list(self._open), Cause("TaskStopped", message, time.time_ns()))
 
@@ -77,24 +80,8 @@ class Closer:
             return
         _log.error("%d open spans are closed as failed: %s", len(spans), cause.message)
         traces, logs = self._open.close(spans, cause)
-        await self._send(TRACES, traces)
-        await self._send(LOGS, logs)
-
-    async def _send(self, signal_: Signal, body: bytes) -> None:
-        deadline = time.monotonic() + _SEND_SECONDS
-        refusal = await self._try(signal_, body)
-        while refusal is not None and refusal.retry and time.monotonic() < deadline:
-            await asyncio.sleep(_PAUSE_SECONDS)
-            refusal = await self._try(signal_, body)
-        if refusal is not None:
-            _log.error("what was closed could not be sent: %s", refusal.message)
-
-    async def _try(self, signal_: Signal, body: bytes) -> Refusal | None:
-        try:
-            await self._intake.take(signal_, "own", body, _SEND_SECONDS)
-        except Refusal as refusal:
-            return refusal
-        return None
+        await self._own_data.send(TRACES, traces)
+        await self._own_data.send(LOGS, logs)
 
 
 def _is_of(span: OpenSpan, container: Container, all_ended: bool) -> bool:

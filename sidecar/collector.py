@@ -41,7 +41,13 @@ _REMEMBERED_LINES = 40
 _LONGEST_WORDS = 1000
 _GO_LOG_LINE = re.compile(r"\d{4}/\d\d/\d\d \d\d:\d\d:\d\d ")
 # Secrets that only the sidecar needs.
-_NOT_FOR_THE_COLLECTOR = (semconv.ENV_PREFECT_API_KEY.name, semconv.ENV_PREFECT_API_AUTH_STRING.name)
+_NOT_FOR_THE_COLLECTOR = (
+    semconv.ENV_PREFECT_API_URL.name,
+    semconv.ENV_PREFECT_API_KEY.name,
+    semconv.ENV_PREFECT_API_AUTH_STRING.name,
+    semconv.ENV_PREFECT_CLIENT_CUSTOM_HEADERS.name,
+    semconv.ENV_BEARER_TOKEN.name,
+)
 
 
 class CollectorError(RuntimeError):

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-import aiohttp
+from sidecar.fetch import Fetcher, FetchError
 
 if TYPE_CHECKING:
     from sidecar.settings import Address
@@ -23,7 +23,7 @@ _QUEUE_SIZE: Final = "otelcol_exporter_queue_size"
 _OUTCOMES: Final = {"otelcol_exporter_sent_": "sent", "otelcol_exporter_send_failed_": "failed"}
 # Exporters that feed a queue back into the Collector itself: what they send is not delivered yet.
 LOOP_PREFIX: Final = "otlp_grpc/loop-"
-_TIMEOUT = aiohttp.ClientTimeout(total=2)
+_TIMEOUT_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,7 @@ class DeliveryMonitor:
 
     def __init__(self, address: Address) -> None:
         self._url = f"http://{address}/metrics"
+        self._fetcher = Fetcher(_TIMEOUT_SECONDS)
         self._before = Deliveries()
         self._last = Deliveries()
 
@@ -105,12 +106,8 @@ class DeliveryMonitor:
     async def read(self) -> bool:
         """Read the numbers anew; tell whether the Collector answered."""
         try:
-            async with (
-                aiohttp.ClientSession(timeout=_TIMEOUT, raise_for_status=True) as session,
-                session.get(self._url) as response,
-            ):
-                self._last = parse(await response.text())
-        except (aiohttp.ClientError, TimeoutError, asyncio.TimeoutError):
+            self._last = parse(await self._fetcher.text(self._url))
+        except FetchError:
             return False
         return True
 

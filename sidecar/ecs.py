@@ -5,15 +5,16 @@ https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-metadata-endpoi
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
-
 from otel_prefect import semconv
+from sidecar.fetch import Fetcher, FetchError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,9 +22,13 @@ if TYPE_CHECKING:
     from sidecar.enrichment import Attributes
 
 _log = logging.getLogger("sidecar.ecs")
-_TIMEOUT = aiohttp.ClientTimeout(total=2)
+_TIMEOUT_SECONDS = 2.0
 # Statuses that a container does not leave any more.
 _ENDED = ("STOPPED", "DEPROVISIONING")
+# A container that started after the last answer is asked for again no sooner than after this.
+_ASK_AGAIN_SECONDS = 2.0
+_TASK_LIMITS = (semconv.AWS_ECS_TASK_CPU, semconv.AWS_ECS_TASK_MEMORY)
+_CONTAINER_LIMITS = (semconv.AWS_ECS_CONTAINER_CPU, semconv.AWS_ECS_CONTAINER_MEMORY)
 _TIME = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d+))?Z")
 
 
@@ -37,6 +42,7 @@ class Container:
         ended: whether it runs no more.
         exit_code: None while it runs, and where ECS does not know.
         finished_unix_nano: when it ended; None as above.
+        attributes: its description by OpenTelemetry's names.
     """
 
     id: str
@@ -44,6 +50,7 @@ class Container:
     ended: bool
     exit_code: int | None
     finished_unix_nano: int | None
+    attributes: Attributes
 
     @classmethod
     def read(cls, answer: Mapping[str, Any]) -> Container:
@@ -55,6 +62,7 @@ class Container:
             ended=answer.get("KnownStatus") in _ENDED,
             exit_code=exit_code if isinstance(exit_code, int) else None,
             finished_unix_nano=_unix_nano(answer.get("FinishedAt")),
+            attributes=container_attributes(answer),
         )
 
 
@@ -79,12 +87,29 @@ class TaskMetadata:
 
     def __init__(self, url: str | None) -> None:
         self._url = url
+        self._fetcher = Fetcher(_TIMEOUT_SECONDS)
         self._own_id: str | None = None
+        self._containers: dict[str, Attributes] = {}
+        self._asking: asyncio.Task[object] | None = None
+        self._due = 0.0
 
     async def attributes(self) -> Attributes:
         """Return the task's attributes; none outside ECS or where the endpoint does not answer."""
         task = await self._get("/task")
         return {} if task is None else task_attributes(task)
+
+    def container(self, id_: str) -> Attributes | None:
+        """Return what is known of a container now; where it is not known, ask in the background."""
+        known = self._containers.get(id_)
+        if known is None and self._url is not None and self._asking is None and time.monotonic() >= self._due:
+            self._due = time.monotonic() + _ASK_AGAIN_SECONDS
+            self._asking = asyncio.get_running_loop().create_task(self._ask())
+        return known
+
+    async def close(self) -> None:
+        """End what is under way."""
+        if self._asking is not None:
+            self._asking.cancel()
 
     async def others(self) -> list[Container] | None:
         """Return the task's containers but for the sidecar's own; None where that cannot be told."""
@@ -94,11 +119,18 @@ class TaskMetadata:
         task = None if self._own_id is None else await self._get("/task")
         if task is None:
             return None
-        return [
-            Container.read(container)
-            for container in task.get("Containers", ())
-            if container.get("DockerId") != self._own_id
-        ]
+        containers = [Container.read(container) for container in task.get("Containers", ())]
+        for container in containers:
+            # An unchanged description stays the same object: what was made with it stays valid.
+            if self._containers.get(container.id) != container.attributes:
+                self._containers[container.id] = container.attributes
+        return [container for container in containers if container.id != self._own_id]
+
+    async def _ask(self) -> None:
+        try:
+            await self.others()
+        finally:
+            self._asking = None
 
     async def others_running(self) -> bool | None:
         """Tell whether another container of the task still runs; None where that cannot be told."""
@@ -109,17 +141,10 @@ class TaskMetadata:
         if self._url is None:
             return None
         try:
-            # One session a question: it is asked at the start, once a second while a run is open, and while
-            # draining.
-            async with (
-                aiohttp.ClientSession(timeout=_TIMEOUT, raise_for_status=True) as session,
-                session.get(self._url + route) as response,
-            ):
-                answer = await response.json(content_type=None)
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            _log.warning("%s: no answer (%s)", semconv.ENV_ECS_METADATA.name, type(error).__name__)
+            return await self._fetcher.json(self._url + route)
+        except FetchError as error:
+            _log.warning("%s: %s", semconv.ENV_ECS_METADATA.name, error)
             return None
-        return answer if isinstance(answer, dict) else None
 
 
 def task_attributes(task: Mapping[str, Any]) -> Attributes:
@@ -143,4 +168,29 @@ def task_attributes(task: Mapping[str, Any]) -> Attributes:
         semconv.AWS_ECS_TASK_REVISION: str(task.get("Revision", "")),
         semconv.AWS_ECS_LAUNCHTYPE: str(task.get("LaunchType", "")).lower(),
     }
-    return {key: value for key, value in known.items() if value}
+    return {**{key: value for key, value in known.items() if value}, **_limits(task, *_TASK_LIMITS)}
+
+
+def container_attributes(container: Mapping[str, Any]) -> Attributes:
+    """Choose attributes from an element of ``Containers``, by OpenTelemetry's conventions for containers."""
+    image = str(container.get("Image", ""))
+    name, _, digest = image.partition("@")
+    repository, colon, tag = name.rpartition(":")
+    if not colon or "/" in tag:  # a registry's port, not a tag
+        repository, tag = name, ""
+    known: dict[str, str | list[str]] = {
+        semconv.CONTAINER_NAME: str(container.get("Name", "")),
+        semconv.CONTAINER_IMAGE_NAME: repository,
+        semconv.CONTAINER_IMAGE_TAGS: [tag] if tag else [],
+        semconv.CONTAINER_IMAGE_ID: str(container.get("ImageID", "")) or digest,
+        semconv.AWS_ECS_CONTAINER_ARN: str(container.get("ContainerARN", "")),
+    }
+    return {**{key: value for key, value in known.items() if value}, **_limits(container, *_CONTAINER_LIMITS)}
+
+
+def _limits(described: Mapping[str, Any], cpu: str, memory: str) -> Attributes:
+    limits = described.get("Limits")
+    if not isinstance(limits, dict):
+        return {}
+    known = {cpu: limits.get("CPU"), memory: limits.get("Memory")}
+    return {key: value for key, value in known.items() if isinstance(value, int | float) and value > 0}

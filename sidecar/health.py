@@ -3,44 +3,38 @@
 from __future__ import annotations
 
 import http.client
+import json
 import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from aiohttp import web
-
+    from sidecar.http1 import Handler, Request, Response
     from sidecar.metrics import SelfMetrics
     from sidecar.settings import Address
 
 _CHECK_SECONDS = 2.0
 
 
-def application(problem: Callable[[], str | None], numbers: SelfMetrics) -> web.Application:
-    """Return the application of the health port: ``/healthz`` and ``/metrics``.
+def routes(problem: Callable[[], str | None], numbers: SelfMetrics) -> dict[tuple[str, str], Handler]:
+    """Return the handlers of the health port: ``/healthz`` and ``/metrics``.
 
     Args:
         problem: tells why no data can be taken or forwarded now; None while all is well.
         numbers: what ``/metrics`` shows.
     """
-    from aiohttp import web  # noqa: PLC0415 - `python -m sidecar health` runs every few seconds without it
+    from sidecar.http1 import Response  # noqa: PLC0415 - `python -m sidecar health` runs often, without it
 
-    async def healthz(_: web.Request) -> web.Response:
+    async def healthz(_: Request) -> Response:
         reason = problem()
-        if reason is None:
-            return web.json_response({"status": "ok"})
-        return web.json_response({"status": "unavailable", "reason": reason}, status=503)
+        said = {"status": "ok"} if reason is None else {"status": "unavailable", "reason": reason}
+        return Response(200 if reason is None else 503, json.dumps(said).encode(), "application/json")
 
-    async def metrics(_: web.Request) -> web.Response:
-        return web.Response(
-            body=numbers.prometheus().encode(), headers={"Content-Type": "text/plain; version=0.0.4"}
-        )
+    async def metrics(_: Request) -> Response:
+        return Response(200, numbers.prometheus().encode(), "text/plain; version=0.0.4")
 
-    app = web.Application()
-    app.router.add_get("/healthz", healthz)
-    app.router.add_get("/metrics", metrics)
-    return app
+    return {("GET", "/healthz"): healthz, ("GET", "/metrics"): metrics}
 
 
 def check(address: Address) -> int:

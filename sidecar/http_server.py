@@ -1,58 +1,47 @@
-"""Takes OTLP over HTTP: protobuf and JSON, plain or gzip."""
+"""Takes OTLP over HTTP: protobuf and JSON, plain or compressed."""
 
 from __future__ import annotations
 
-import zlib
 from typing import TYPE_CHECKING
 
-from aiohttp import web
 from grpc import StatusCode
 
 from otel_prefect import semconv
-from sidecar import access
+from sidecar import access, compression
 from sidecar.forward import LONGEST_SECONDS
+from sidecar.http1 import Response
 from sidecar.otlp import SIGNALS
 from sidecar.refusal import RETRY_AFTER_SECONDS, Refusal, malformed, too_large
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
+    from sidecar.http1 import Handler, Request
     from sidecar.intake import Intake
     from sidecar.otlp import Signal
     from sidecar.settings import Settings
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
-# How much is decompressed at a time, so that a bomb is stopped near the limit and not after it.
-_CHUNK = 256 * 1024
 
 
-def application(settings: Settings, intake: Intake) -> web.Application:
-    """Return the application that takes requests.
+def routes(settings: Settings, intake: Intake) -> dict[tuple[str, str], Handler]:
+    """Return the handlers by method and path.
 
     Args:
-        settings: how large they may be, and from whom.
+        settings: how large requests may be, and from whom.
         intake: where they go.
     """
-    app = web.Application()
-    for signal in SIGNALS:
-        app.router.add_post(signal.path, _handler(signal, settings, intake))
-    return app
+    return {("POST", signal.path): _handler(signal, settings, intake) for signal in SIGNALS}
 
 
-def _handler(
-    signal: Signal, settings: Settings, intake: Intake
-) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    async def export(request: web.Request) -> web.StreamResponse:
-        content_type = request.content_type
+def _handler(signal: Signal, settings: Settings, intake: Intake) -> Handler:
+    async def export(request: Request) -> Response:
+        content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         try:
             access.check(request.headers.get(access.HEADER), settings.bearer_token)
             if content_type not in (PROTOBUF, JSON):
-                raise Refusal(
-                    StatusCode.INVALID_ARGUMENT,
-                    f"Content-Type {content_type!r} is not taken: {PROTOBUF} or {JSON} is needed",
-                    http_status=415,
-                )
+                raise _not_taken("Content-Type", content_type, f"{PROTOBUF} or {JSON}")
             with intake.room.hold() as take_room:
                 body = await _read(request, settings.max_request_bytes, take_room)
                 if content_type == PROTOBUF:
@@ -61,7 +50,7 @@ def _handler(
                     response = await _take_json(signal, intake, body)
         except Refusal as refusal:
             return _refused(refusal, content_type)
-        return web.Response(body=response, content_type=content_type)
+        return Response(200, response, content_type)
 
     return export
 
@@ -78,22 +67,19 @@ async def _take_json(signal: Signal, intake: Intake, body: bytes) -> bytes:
     return otlp_json.encode_response(signal, response)
 
 
-async def _read(request: web.Request, limit: int, take_room: Callable[[int], None]) -> bytes:
+async def _read(request: Request, limit: int, take_room: Callable[[int], None]) -> bytes:
     """Return the request's body, decompressed; never more of it than the limit is held.
 
     Raises:
         Refusal: it is too large, compressed in an unknown way or damaged, or there is no room for it.
+        ClientGoneError: the client went away.
     """
-    encoding = request.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding not in ("identity", "gzip"):
-        raise Refusal(
-            StatusCode.INVALID_ARGUMENT,
-            f"Content-Encoding {encoding!r} is not taken: gzip or none is needed",
-            http_status=415,
-        )
-    decompress = zlib.decompressobj(wbits=31) if encoding == "gzip" else None
+    encoding = request.headers.get("content-encoding", compression.IDENTITY).strip().lower()
+    if encoding not in compression.ENCODINGS:
+        raise _not_taken("Content-Encoding", encoding, " or ".join(compression.ENCODINGS))
+    decompressor = compression.decompressor(encoding)
     parts: list[bytes] = []
-    size = 0
+    size = received = 0
 
     def keep(part: bytes) -> None:
         nonlocal size
@@ -104,24 +90,29 @@ async def _read(request: web.Request, limit: int, take_room: Callable[[int], Non
         parts.append(part)
 
     try:
-        async for chunk in request.content.iter_any():
-            if decompress is None:
+        async for chunk in request.body():
+            received += len(chunk)
+            if received > limit:
+                raise too_large(limit, semconv.ENV_MAX_REQUEST_MIB.name)
+            if decompressor is None:
                 keep(chunk)
-                continue
-            pending = chunk
-            while pending and not decompress.eof:
-                keep(decompress.decompress(pending, _CHUNK))
-                pending = decompress.unconsumed_tail
-        if decompress is not None:
-            keep(decompress.flush())
-            if not decompress.eof:
-                raise malformed("Content-Encoding is gzip, but the body ends in the middle of it")
-    except zlib.error as error:
-        raise malformed(f"Content-Encoding is gzip, but the body is not: {error}") from None
+            else:
+                for piece in decompressor.feed(chunk):
+                    keep(piece)
+        if decompressor is not None:
+            decompressor.finish()
+    except compression.CompressionError as error:
+        raise malformed(f"Content-Encoding: {error}") from None
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _refused(refusal: Refusal, content_type: str) -> web.Response:
+def _not_taken(header: str, value: str, needed: str) -> Refusal:
+    return Refusal(
+        StatusCode.INVALID_ARGUMENT, f"{header} {value!r} is not taken: {needed} is needed", http_status=415
+    )
+
+
+def _refused(refusal: Refusal, content_type: str) -> Response:
     status = refusal.status()
     if content_type == JSON:
         from sidecar import otlp_json  # noqa: PLC0415 - as above
@@ -130,4 +121,4 @@ def _refused(refusal: Refusal, content_type: str) -> web.Response:
     else:
         content_type, body = PROTOBUF, status.SerializeToString()
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if refusal.retry else {}
-    return web.Response(status=refusal.http_status, body=body, content_type=content_type, headers=headers)
+    return Response(refusal.http_status, body, content_type, headers)

@@ -17,14 +17,17 @@ from sidecar.otlp import TRACES
 from sidecar.refusal import Refusal, busy, malformed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
     from sidecar.enrichment import Enricher
     from sidecar.forward import CollectorClient
     from sidecar.metrics import SelfMetrics
-    from sidecar.open_spans import OpenSpans
     from sidecar.otlp import Signal
     from sidecar.wire import ResourceX
+
+# Marks of the spans of runs, which wait for the names of their run: they are what people look for.
+_OF_RUNS: Final = (semconv.PREFECT_RUN_ID.encode(), semconv.XRAY_IN_PROGRESS.encode())
+_NAMES_SECONDS: Final = 1.0
 
 ACCEPTED: Final = "accepted"
 REFUSED: Final = "refused"
@@ -77,22 +80,26 @@ class Intake:
 
     Args:
         enricher: completes Resources.
-        open_spans: is shown all traces, as they come.
+        names: waits for so many seconds at most until what can be known of new runs is known; tells whether
+            there were any.
+        on_traces: is shown each request of traces that was taken, as it was passed on.
         collector: where they go.
         room: bounds what is in work at once.
         numbers: counts what happened.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - the parts of the path, each named once, at the start
         self,
         enricher: Enricher,
-        open_spans: OpenSpans,
+        names: Callable[[float], Awaitable[bool]],
+        on_traces: Callable[[bytes], None],
         collector: CollectorClient,
         room: Room,
         numbers: SelfMetrics,
     ) -> None:
         self._enricher = enricher
-        self._open_spans = open_spans
+        self._names = names
+        self._on_traces = on_traces
         self._collector = collector
         self._numbers = numbers
         self.room = room
@@ -121,10 +128,12 @@ class Intake:
         try:
             spliced = self._complete(signal, body)
             records = spliced.records
-            if signal is TRACES:
-                self._open_spans.observe(body)
+            if signal is TRACES and any(mark in body for mark in _OF_RUNS):
+                spliced = await self._with_names(spliced, body, timeout)
             response = await self._collector.export(signal, spliced.body, timeout) if body else b""
             outcome = ACCEPTED
+            if signal is TRACES:
+                self._on_traces(spliced.body)
             return response
         except wire.MalformedError as error:
             outcome = MALFORMED
@@ -136,6 +145,12 @@ class Intake:
             self.in_work -= 1
             self._numbers.add(metrics.REQUESTS, 1, signal=signal.name, transport=transport, outcome=outcome)
             self._numbers.add(metrics.RECORDS, records, signal=signal.name, outcome=outcome)
+
+    async def _with_names(self, spliced: wire.Spliced, body: bytes, timeout: float) -> wire.Spliced:
+        """Wait a little for the names of runs that are new, once for each run."""
+        if await self._names(min(_NAMES_SECONDS, timeout / 2)):
+            return self._complete(TRACES, body)
+        return spliced
 
     def _complete(self, signal: Signal, body: bytes) -> wire.Spliced:
         """Give every record a Resource that is complete and of its own run."""

@@ -13,8 +13,6 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from aiohttp import web
-
 from otel_prefect import collector as configuration
 from otel_prefect import semconv
 from sidecar import accounts, collector, grpc_server, health, http_server, log_lines, metrics
@@ -22,17 +20,21 @@ from sidecar.closing import Closer
 from sidecar.delivery import DeliveryMonitor
 from sidecar.ecs import TaskMetadata
 from sidecar.enrichment import Enricher
+from sidecar.finished_runs import FinishedRuns
 from sidecar.forward import CollectorClient
 from sidecar.grpc_server import BindError
+from sidecar.http1 import Server
 from sidecar.intake import Intake, Room
 from sidecar.open_spans import OpenSpans
 from sidecar.otlp import METRICS
+from sidecar.own_data import OwnData
 from sidecar.prefect_api import PrefectApi
 from sidecar.refusal import Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Coroutine, Mapping
 
+    from sidecar.http1 import Handler
     from sidecar.settings import Address, Settings
 
 _log = logging.getLogger("sidecar")
@@ -97,17 +99,22 @@ class Sidecar:
         self.numbers = metrics.SelfMetrics()
         self.metadata = metadata
         self.prefect = PrefectApi(settings.prefect_api)
-        self.enricher = Enricher(settings.attributes, self.prefect.facts)
+        self.enricher = Enricher(
+            settings.attributes, self.prefect.facts, metadata.container, settings.overwrite
+        )
         self.client = client
         self.open_spans = OpenSpans()
         self.intake = Intake(
             self.enricher,
-            self.open_spans,
+            self.prefect.first_answers,
+            self._traces_taken,
             client,
             Room(settings.max_in_flight_bytes, self.numbers),
             self.numbers,
         )
-        self.closer = Closer(self.open_spans, self.metadata, self.intake)
+        own_data = OwnData(self.intake)
+        self.finished_runs = FinishedRuns(self.prefect.state, own_data)
+        self.closer = Closer(self.open_spans, self.metadata, own_data)
         self.deliveries = DeliveryMonitor(telemetry)
         self.managed: collector.ManagedCollector | None = None
         self._draining = False
@@ -135,19 +142,23 @@ class Sidecar:
         sidecar.enricher.task = {**settings.attributes, **task}
         stack.push_async_callback(sidecar.client.close)
         stack.push_async_callback(sidecar.prefect.close)
+        stack.push_async_callback(metadata.close)
         grpc = grpc_server.create(settings, sidecar.intake)
-        await _serve(health.application(sidecar.problem, sidecar.numbers), health_socket, stack)
+        await _serve(health.routes(sidecar.problem, sidecar.numbers), health_socket, stack)
         await sidecar._start_collector(environ, stack)
         await stack.enter_async_context(sidecar._doors)
         sidecar._doors.push_async_callback(grpc.stop, _CLOSE_SECONDS)
         await grpc.start()
-        app = http_server.application(settings, sidecar.intake)
-        await _serve(app, http_socket, sidecar._doors)
+        await _serve(http_server.routes(settings, sidecar.intake), http_socket, sidecar._doors)
         stack.push_async_callback(sidecar._end_tasks)
         sidecar._spawn(sidecar._export_self_metrics())
         sidecar._spawn(sidecar.closer.watch())
+        sidecar._spawn(sidecar.finished_runs.watch())
         _log.info("takes OTLP at grpc %s and http %s", settings.grpc, settings.http)
         return sidecar
+
+    def _traces_taken(self, body: bytes) -> None:
+        self.finished_runs.ended(self.open_spans.observe(body))
 
     def problem(self) -> str | None:
         """Tell why data cannot be taken and forwarded now; None while it can."""
@@ -170,6 +181,7 @@ class Sidecar:
             await asyncio.sleep(_POLL_SECONDS)
         await self._doors.aclose()
         await self.closer.close_the_rest()
+        await self.finished_runs.count_the_rest()
         if self.managed is not None:
             await self.deliveries.wait_until_drained(deadline)
         # The last numbers need no waiting for: the Collector sends what it has when it is ended.
@@ -236,9 +248,9 @@ def _listen(address: Address, variable: str, stack: contextlib.AsyncExitStack) -
     return listener
 
 
-async def _serve(app: web.Application, listener: socket.socket, stack: contextlib.AsyncExitStack) -> None:
-    # Bodies are decompressed by http_server, which stops at the limit; aiohttp would not.
-    runner = web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=_CLOSE_SECONDS)
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    await web.SockSite(runner, listener).start()
+async def _serve(
+    routes: Mapping[tuple[str, str], Handler], listener: socket.socket, stack: contextlib.AsyncExitStack
+) -> None:
+    server = Server(routes)
+    await server.start(listener)
+    stack.push_async_callback(server.close, _CLOSE_SECONDS)

@@ -18,6 +18,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import SeverityNumber
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from otel_prefect import ids, semconv
+from sidecar import wire
 from sidecar.enrichment import set_value
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ LIMIT: Final = 4096
 # decoding all spans.
 _SEARCHED: Final = 16
 _MARK: Final = semconv.XRAY_IN_PROGRESS.encode()
+# How an attribute ``prefect.run.type`` that says ``flow`` is encoded.
+_OF_A_FLOW_RUN: Final = wire.string_attribute(semconv.PREFECT_RUN_TYPE, "flow")
 # How Span.span_id (field 2, 8 bytes) is encoded; a parent's id is another field.
 _SPAN_ID: Final = b"\x12\x08"
 _CLOSED_BY_US: Final = "sidecar"
@@ -58,6 +61,18 @@ class OpenSpan:
         return _text(self.span.attributes, semconv.RECORD_FLOW_RUN_ID) or _text(
             self.resource.attributes, semconv.FLOW_RUN_ID
         )
+
+    @property
+    def closed_by_us(self) -> bool:
+        """Whether it was ended here, in place of its process."""
+        return _text(self.span.attributes, semconv.CLOSED_BY) == _CLOSED_BY_US
+
+    @property
+    def own_flow_run_id(self) -> str | None:
+        """The flow run that it *is*, by Prefect's own attributes; None for all other spans."""
+        if _text(self.span.attributes, semconv.PREFECT_RUN_TYPE) != "flow":
+            return None
+        return _text(self.span.attributes, semconv.PREFECT_RUN_ID)
 
 
 @dataclass(frozen=True)
@@ -87,21 +102,30 @@ class OpenSpans:
     def __iter__(self) -> Iterator[OpenSpan]:
         return iter(list(self._open.values()))
 
-    def observe(self, body: bytes) -> None:
-        """Note what a request of traces starts and ends; nearly always two searches and no more."""
-        if _MARK not in body and not self._may_end_one(body):
-            return
+    def observe(self, body: bytes) -> list[OpenSpan]:
+        """Note what a request of traces starts and ends; nearly always some searches and no more.
+
+        Returns:
+            The spans of flow runs that ended in it.
+        """
+        if _MARK not in body and _OF_A_FLOW_RUN not in body and not self._may_end_one(body):
+            return []
         try:
             request = ExportTraceServiceRequest.FromString(body)
         except DecodeError:
-            return  # the Collector refuses it
+            return []  # the Collector refuses it
+        ended = []
         for of_resource in request.resource_spans:
             for of_scope in of_resource.scope_spans:
                 for span in of_scope.spans:
+                    seen = OpenSpan(of_resource.resource, of_scope.scope, span)
                     if _in_progress(span):
-                        self._started(OpenSpan(of_resource.resource, of_scope.scope, span))
-                    else:
-                        self._open.pop(_key(span), None)
+                        self._started(seen)
+                        continue
+                    self._open.pop(_key(span), None)
+                    if seen.own_flow_run_id is not None:
+                        ended.append(seen)
+        return ended
 
     def close(self, spans: Iterable[OpenSpan], cause: Cause) -> tuple[bytes, bytes]:
         """Forget these spans and make what their process would have sent.

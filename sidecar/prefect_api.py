@@ -9,17 +9,16 @@ The routes: https://docs.prefect.io/v3/api-ref/rest-api (flow_runs, flows, deplo
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random
+import ssl
 import time
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import aiohttp
+from typing import TYPE_CHECKING, Any, Final
 
 from otel_prefect import semconv
+from sidecar.fetch import Fetcher, FetchError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,12 +30,16 @@ if TYPE_CHECKING:
 _log = logging.getLogger("sidecar.prefect_api")
 
 # A run's attempt, tags and state change while it runs, so an answer is asked again after this time.
-_FRESH_SECONDS = 30.0
+_FRESH_SECONDS: Final = 30.0
 # After a failure the next question waits this long, doubled each time, with jitter.
 _FIRST_BACK_OFF_SECONDS, _LONGEST_BACK_OFF_SECONDS = 1.0, 60.0
-_TIMEOUT = aiohttp.ClientTimeout(total=5)
+_TIMEOUT_SECONDS: Final = 5.0
 # Runs remembered. A task works for one run, a served process for some.
-_RUNS = 1024
+_RUNS: Final = 1024
+# Runs that are asked for at once; each question has a thread.
+_AT_ONCE: Final = 4
+# How far up the runs that started a run are followed.
+_ANCESTORS: Final = 16
 
 
 @dataclass
@@ -44,13 +47,17 @@ class _Run:
     """What is known of a run, and when the next question is due (monotonic seconds)."""
 
     facts: Attributes | None = None
+    lineage: Attributes | None = None
     due: float = 0.0
     back_off: float = _FIRST_BACK_OFF_SECONDS
     task: asyncio.Task[None] | None = None
+    asked: bool = False
 
 
 class PrefectApi:
     """Remembers what Prefect's API says of flow runs.
+
+    Only GET is used, which Prefect's CSRF protection leaves alone.
 
     Args:
         settings: where the API is; None knows nothing of any run.
@@ -58,8 +65,9 @@ class PrefectApi:
 
     def __init__(self, settings: PrefectApiSettings | None) -> None:
         self._settings = settings
-        self._session: aiohttp.ClientSession | None = None
+        self._fetcher = None if settings is None else _fetcher(settings)
         self._runs: OrderedDict[UUID, _Run] = OrderedDict()
+        self._at_once = asyncio.Semaphore(_AT_ONCE)
         self._said_unreachable = False
 
     def facts(self, run_id: UUID) -> Attributes | None:
@@ -75,13 +83,37 @@ class PrefectApi:
             run.task = asyncio.get_running_loop().create_task(self._ask(run_id, run))
         return run.facts
 
+    async def first_answers(self, seconds: float) -> bool:
+        """Wait for the runs that were never answered for, nor in vain; tell whether there were any.
+
+        Args:
+            seconds: how long at most.
+        """
+        waited = [run.task for run in self._runs.values() if run.task is not None and not run.asked]
+        if waited:
+            await asyncio.wait(waited, timeout=seconds)
+        return bool(waited)
+
+    async def state(self, run_id: UUID) -> str | None:
+        """Ask for a flow run's state now, such as ``COMPLETED``; None where that cannot be told.
+
+        https://docs.prefect.io/v3/concepts/states
+        """
+        if self._settings is None:
+            return None
+        try:
+            run = await self._get(f"/flow_runs/{run_id}")
+        except FetchError:
+            return None
+        state = run.get("state")
+        kind = state.get("type") if isinstance(state, dict) else run.get("state_type")
+        return kind if isinstance(kind, str) else None
+
     async def close(self) -> None:
         """End what is under way."""
         for run in self._runs.values():
             if run.task is not None:
                 run.task.cancel()
-        if self._session is not None:
-            await self._session.close()
 
     def _forget_oldest(self) -> None:
         _, oldest = self._runs.popitem(last=False)
@@ -90,16 +122,17 @@ class PrefectApi:
 
     async def _ask(self, run_id: UUID, run: _Run) -> None:
         try:
-            facts = await self._look_up(run_id)
-        except (aiohttp.ClientError, TimeoutError, asyncio.TimeoutError, ValueError) as error:
+            async with self._at_once:
+                facts = await self._look_up(run_id, run)
+        except FetchError as error:
             run.due = time.monotonic() + run.back_off * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
             run.back_off = min(run.back_off * 2, _LONGEST_BACK_OFF_SECONDS)
             if not self._said_unreachable:
                 self._said_unreachable = True
                 _log.warning(
-                    "%s: %s; runs go without the names that Prefect knows until it answers",
+                    "%s: Prefect's API %s; runs go without the names that Prefect knows until it answers",
                     semconv.ENV_PREFECT_API_URL.name,
-                    _reason(error),
+                    error,
                 )
         else:
             self._said_unreachable = False
@@ -108,38 +141,56 @@ class PrefectApi:
             if facts != run.facts:
                 run.facts = facts
         finally:
+            run.asked = True
             run.task = None
 
-    async def _look_up(self, run_id: UUID) -> Attributes:
+    async def _look_up(self, run_id: UUID, known: _Run) -> Attributes:
         run = await self._get(f"/flow_runs/{run_id}")
-        flow = deployment = None
-        with contextlib.suppress(aiohttp.ClientResponseError):  # deleted since: the run's own facts stay
-            flow = await self._get(f"/flows/{run['flow_id']}") if run.get("flow_id") else None
-        with contextlib.suppress(aiohttp.ClientResponseError):
-            deployment = (
-                await self._get(f"/deployments/{run['deployment_id']}") if run.get("deployment_id") else None
-            )
-        return _facts(run, flow or {}, deployment or {})
+        flow = await self._get_if_there("/flows", run.get("flow_id"))
+        deployment = await self._get_if_there("/deployments", run.get("deployment_id"))
+        if known.lineage is None:
+            known.lineage = await self._lineage(run)
+        return {**_facts(run, flow, deployment), **known.lineage}
+
+    async def _lineage(self, run: Mapping[str, Any]) -> Attributes:
+        """Return the run that started this one, and the one at the top; nothing for a run of its own."""
+        ancestors: list[str] = []
+        while len(ancestors) < _ANCESTORS:
+            task_run = await self._get_if_there("/task_runs", run.get("parent_task_run_id"))
+            parent = task_run.get("flow_run_id")
+            if not isinstance(parent, str):
+                break
+            ancestors.append(parent)
+            run = await self._get_if_there("/flow_runs", parent)
+        if not ancestors:
+            return {}
+        return {semconv.FLOW_RUN_PARENT_ID: ancestors[0], semconv.FLOW_RUN_ROOT_ID: ancestors[-1]}
+
+    async def _get_if_there(self, route: str, id_: object) -> dict[str, Any]:
+        """Return an object; an empty one where there is no id, or it was deleted since."""
+        if not isinstance(id_, str):
+            return {}
+        try:
+            return await self._get(f"{route}/{id_}")
+        except FetchError as error:
+            if error.status is None:
+                raise
+            return {}
 
     async def _get(self, route: str) -> dict[str, Any]:
-        assert self._settings is not None, "facts() asks only where there is an API"  # noqa: S101 - an invariant
-        if self._session is None:
-            headers = (
-                {"authorization": self._settings.authorization} if self._settings.authorization else None
-            )
-            self._session = aiohttp.ClientSession(timeout=_TIMEOUT, headers=headers, trust_env=True)
-        async with self._session.get(self._settings.url + route, raise_for_status=True) as response:
-            answer = await response.json()
-        if not isinstance(answer, dict):
-            raise ValueError(f"{route} answered no JSON object")
-        return answer
+        assert self._settings is not None, "asked only where there is an API"  # noqa: S101 - an invariant
+        assert self._fetcher is not None, "made with the settings"  # noqa: S101 - an invariant
+        return await self._fetcher.json(self._settings.url + route)
 
 
-def _reason(error: BaseException) -> str:
-    """Say what went wrong without the URL, which may carry credentials, or headers, which do."""
-    if isinstance(error, aiohttp.ClientResponseError):
-        return f"Prefect's API answered {error.status} {error.message}"
-    return f"Prefect's API was not reached ({type(error).__name__})"
+def _fetcher(settings: PrefectApiSettings) -> Fetcher:
+    headers = {"Accept": "application/json", **settings.headers}
+    if settings.authorization:
+        headers["Authorization"] = settings.authorization
+    tls = None
+    if settings.certificates is not None:
+        tls = ssl.create_default_context(cafile=str(settings.certificates))
+    return Fetcher(_TIMEOUT_SECONDS, headers, proxies=True, tls=tls)
 
 
 def _facts(run: Mapping[str, Any], flow: Mapping[str, Any], deployment: Mapping[str, Any]) -> Attributes:

@@ -26,7 +26,7 @@ _HTTP_STATUS = {
 TOO_LARGE = 413
 
 
-class Refusal(Exception):  # noqa: N818 - an answer to the client, as aiohttp's HTTPException is
+class Refusal(Exception):  # noqa: N818 - an answer to the client, not a failure
     """Raised when a request is not taken; tells the client whether to send it again.
 
     Args:

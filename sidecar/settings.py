@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 from base64 import b64encode
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from otel_prefect import semconv
 
@@ -51,6 +52,7 @@ class Settings:
         max_request_bytes: largest request, after decompression.
         max_in_flight_bytes: bytes of requests in work at once.
         attributes: added to every Resource that does not have them.
+        overwrite: those that are added in place of the sender's own too.
         metric_interval_seconds: how often self-metrics leave.
         ecs_metadata_url: task metadata endpoint version 4; None outside ECS.
         prefect_api: where and how Prefect's API is asked; None where no API is set.
@@ -67,6 +69,7 @@ class Settings:
     max_request_bytes: int
     max_in_flight_bytes: int
     attributes: Mapping[str, str]
+    overwrite: frozenset[str]
     metric_interval_seconds: float
     ecs_metadata_url: str | None
     prefect_api: PrefectApiSettings | None
@@ -74,13 +77,19 @@ class Settings:
 
 @dataclass(frozen=True)
 class PrefectApiSettings:
-    """Where Prefect's API is, and the header that opens it (kept out of ``repr``)."""
+    """Where Prefect's API is, and what opens it (kept out of ``repr``).
+
+    Attributes:
+        url: ends in ``/api``, without a slash.
+        authorization: value of that header; None where none is needed.
+        headers: sent as well, such as those of a proxy that guards the server.
+        certificates: file of the authorities that are trusted instead of the system's.
+    """
 
     url: str
-    authorization: str | None
-
-    def __repr__(self) -> str:
-        return f"PrefectApiSettings(url={self.url!r}, authorization={'set' if self.authorization else None})"
+    authorization: str | None = field(default=None, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    certificates: Path | None = None
 
 
 def read(environ: Mapping[str, str] | None = None) -> Settings:
@@ -109,6 +118,7 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
             **_attributes(source, semconv.ENV_OTEL_RESOURCE_ATTRIBUTES),
             **_attributes(source, semconv.ENV_ATTRIBUTES),
         },
+        overwrite=frozenset(filter(None, map(str.strip, _text(source, semconv.ENV_OVERWRITE).split(",")))),
         metric_interval_seconds=_number(source, semconv.ENV_METRIC_EXPORT_INTERVAL, minimum=100) / 1000,
         ecs_metadata_url=source.get(semconv.ENV_ECS_METADATA.name),
         prefect_api=_prefect_api(source),
@@ -166,13 +176,42 @@ def _prefect_api(source: Mapping[str, str]) -> PrefectApiSettings | None:
     url = _text(source, semconv.ENV_PREFECT_API_URL)
     if not url:
         return None
-    if not url.startswith(("http://", "https://")):
+    parts = urlsplit(url)
+    login, at, host = parts.netloc.rpartition("@")
+    if parts.scheme not in ("http", "https") or not host:
+        shown = url.rpartition("@")[2]  # before that stands a password
         raise SettingError(
-            f"{semconv.ENV_PREFECT_API_URL.name}={url!r}: an http:// or https:// URL is needed"
+            f"{semconv.ENV_PREFECT_API_URL.name}={shown!r}: an http:// or https:// URL is needed"
         )
-    authorization = None
+    authorization = _basic(unquote(login)) if at else None
     if key := _text(source, semconv.ENV_PREFECT_API_KEY):
         authorization = f"Bearer {key}"
     elif auth := _text(source, semconv.ENV_PREFECT_API_AUTH_STRING):
-        authorization = "Basic " + b64encode(auth.encode()).decode()
-    return PrefectApiSettings(url.rstrip("/"), authorization)
+        authorization = _basic(auth)
+    file = source.get(semconv.ENV_PREFECT_API_SSL_CERT_FILE.name)
+    if file and not Path(file).is_file():
+        raise SettingError(f"{semconv.ENV_PREFECT_API_SSL_CERT_FILE.name}={file!r}: there is no such file")
+    return PrefectApiSettings(
+        url=parts._replace(netloc=host).geturl().rstrip("/"),
+        authorization=authorization,
+        headers=_headers(source),
+        certificates=Path(file) if file else None,
+    )
+
+
+def _basic(login: str) -> str:
+    return "Basic " + b64encode(login.encode()).decode()
+
+
+def _headers(source: Mapping[str, str]) -> dict[str, str]:
+    """Read Prefect's own setting for headers, a JSON object of strings; its value is never shown."""
+    text = _text(source, semconv.ENV_PREFECT_CLIENT_CUSTOM_HEADERS)
+    try:
+        headers = json.loads(text or "{}")
+    except ValueError:
+        headers = None
+    if not isinstance(headers, dict) or not all(isinstance(value, str) for value in headers.values()):
+        raise SettingError(
+            f"{semconv.ENV_PREFECT_CLIENT_CUSTOM_HEADERS.name}: a JSON object of strings is needed"
+        )
+    return headers

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import pytest
-import pytest_asyncio
-from aiohttp import web
 
 from otel_prefect import semconv
 from sidecar import ecs, prefect_api
 from sidecar.ecs import TaskMetadata
 from sidecar.prefect_api import PrefectApi
 from sidecar.settings import PrefectApiSettings
+from tests.support.http_server import QuietHandler, serving
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import Iterator
 
 RUN = UUID("3c32c202-9955-4b90-b936-5fbd34f1a6d5")
 FLOW_RUN = {
@@ -42,7 +43,7 @@ FLOW_RUN = {
 
 @dataclass
 class Answers:
-    """A server that answers what a test put in, and keeps what it was asked."""
+    """What a server answers, as a test put it in, and what it was asked."""
 
     url: str = ""
     routes: dict[str, Any] = field(default_factory=dict)
@@ -51,27 +52,27 @@ class Answers:
     asked: list[str] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
 
-    async def handle(self, request: web.Request) -> web.Response:
-        self.asked.append(request.path)
-        self.headers.append({key.lower(): value for key, value in request.headers.items()})
-        await asyncio.sleep(self.delay)
-        if request.path not in self.routes:
-            return web.json_response({"detail": "not found"}, status=404)
-        return web.json_response(self.routes[request.path], status=self.status)
 
-
-@pytest_asyncio.fixture
-async def server() -> AsyncIterator[Answers]:
+@pytest.fixture
+def server() -> Iterator[Answers]:
     answers = Answers()
-    app = web.Application()
-    app.router.add_get("/{tail:.*}", answers.handle)
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    answers.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield answers
-    await runner.cleanup()
+
+    class Handler(QuietHandler):
+        def do_GET(self) -> None:
+            answers.asked.append(self.path)
+            answers.headers.append({key.lower(): value for key, value in self.headers.items()})
+            time.sleep(answers.delay)
+            known = self.path in answers.routes
+            body = json.dumps(answers.routes[self.path] if known else {"detail": "not found"}).encode()
+            self.send_response(answers.status if known else 404)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            with contextlib.suppress(OSError):  # who asked may have given up
+                self.wfile.write(body)
+
+    with serving(Handler) as port:
+        answers.url = f"http://127.0.0.1:{port}"
+        yield answers
 
 
 def prefect_routes() -> dict[str, Any]:
@@ -176,7 +177,7 @@ async def test_a_server_that_is_away_changes_nothing(caplog: pytest.LogCaptureFi
 
 async def test_a_server_that_hangs_is_given_up_and_nobody_waits_for_it(server: Answers) -> None:
     server.routes = prefect_routes()
-    server.delay = 60
+    server.delay = 3
     api = PrefectApi(PrefectApiSettings(f"{server.url}/api", None))
     assert api.facts(RUN) is None
     await asyncio.sleep(0.1)

@@ -1,0 +1,151 @@
+"""Counts the flow runs that have finished, by their final state, each run once.
+
+The span of a flow run ends with each attempt, and may end wrong: after a retry it still says what the first
+attempt came to. So Prefect's API is asked for the state, and what the span says counts only where the API
+does not answer. Nothing waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Final
+
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
+from opentelemetry.proto.trace.v1.trace_pb2 import Status
+
+from otel_prefect import __version__, ids, semconv
+from sidecar.enrichment import set_value
+from sidecar.otlp import METRICS
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+    from uuid import UUID
+
+    from sidecar.open_spans import OpenSpan
+    from sidecar.own_data import OwnData
+
+COMPLETED: Final = "completed"
+FAILED: Final = "failed"
+CRASHED: Final = "crashed"
+CANCELLED: Final = "cancelled"
+# Prefect's state types that end a run: https://docs.prefect.io/v3/concepts/states
+_FINAL: Final = {"COMPLETED": COMPLETED, "FAILED": FAILED, "CRASHED": CRASHED, "CANCELLED": CANCELLED}
+# How often Prefect is asked again about a run that goes on after its span has ended: it is tried again.
+_ASK_SECONDS: Final = 2.0
+# Runs remembered as counted, and waited for.
+_REMEMBERED: Final = 4096
+
+
+class FinishedRuns:
+    """Counts finished runs.
+
+    Args:
+        state: asks Prefect for a run's state type; None where it does not answer.
+        own_data: takes the metric.
+    """
+
+    def __init__(self, state: Callable[[UUID], Awaitable[str | None]], own_data: OwnData) -> None:
+        self._state = state
+        self._own_data = own_data
+        self._undecided: OrderedDict[UUID, OpenSpan] = OrderedDict()
+        self._counted: OrderedDict[UUID, None] = OrderedDict()
+        self._since = time.time_ns()
+        self._arrived = asyncio.Event()
+
+    def ended(self, spans: Iterable[OpenSpan]) -> None:
+        """Note that these spans of flow runs have ended, by themselves or in place of their process."""
+        for span in spans:
+            with contextlib.suppress(ValueError):
+                self._note(ids.parse_flow_run_id(span.own_flow_run_id or ""), span)
+
+    async def watch(self) -> None:
+        """Count runs for ever, as their states become final."""
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self._undecided:
+                await self._decide(last_call=False)
+                if self._undecided:
+                    await asyncio.sleep(_ASK_SECONDS)
+
+    async def count_the_rest(self) -> None:
+        """Count what can be told now: nobody will ask later."""
+        if self._undecided:
+            await self._decide(last_call=True)
+
+    def _note(self, run_id: UUID, span: OpenSpan) -> None:
+        if run_id in self._counted:
+            return
+        self._undecided[run_id] = span
+        if len(self._undecided) > _REMEMBERED:
+            self._undecided.popitem(last=False)
+        self._arrived.set()
+
+    async def _decide(self, *, last_call: bool) -> None:
+        asked = list(self._undecided.items())
+        states = await asyncio.gather(*(self._state(run_id) for run_id, _ in asked))
+        for (run_id, ended), state in zip(asked, states, strict=True):
+            outcome = _outcome(state, ended, last_call=last_call)
+            if outcome is not None and await self._count(ended, outcome):
+                self._undecided.pop(run_id, None)
+                self._remember(run_id)
+
+    def _remember(self, run_id: UUID) -> None:
+        self._counted[run_id] = None
+        if len(self._counted) > _REMEMBERED:
+            self._counted.popitem(last=False)
+
+    async def _count(self, span: OpenSpan, outcome: str) -> bool:
+        request = ExportMetricsServiceRequest()
+        of_scope = request.resource_metrics.add(resource=span.resource).scope_metrics.add()
+        of_scope.scope.name, of_scope.scope.version = __name__, __version__
+        metric = of_scope.metrics.add(
+            name=semconv.METRIC_FINISHED_RUNS,
+            unit="{run}",
+            description="Flow runs that have finished, by final state; each run once.",
+        )
+        metric.sum.is_monotonic = True
+        # A sidecar lives for a run or some: only what is new is meaningful, not its sum.
+        metric.sum.aggregation_temporality = AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
+        now = time.time_ns()
+        point = metric.sum.data_points.add(start_time_unix_nano=self._since, time_unix_nano=now, as_int=1)
+        set_value(point.attributes.add(key=semconv.STATE).value, outcome)
+        self._since = now
+        return await self._own_data.send(METRICS, request.SerializeToString())
+
+
+def _outcome(state: str | None, ended: OpenSpan, *, last_call: bool) -> str | None:
+    """Return the final state of a run; None while it is not over, as far as can be told.
+
+    Args:
+        state: by Prefect's API; None where it does not answer.
+        ended: how the run was last seen.
+        last_call: whether it has to be told now or never.
+    """
+    if state in _FINAL:
+        return _FINAL[state]
+    if state is None:
+        return _by_span(ended)
+    if state == "CANCELLING":
+        return CANCELLED if ended.closed_by_us or last_call else None
+    if ended.closed_by_us:
+        # Prefect notices a death only later, and may say SCHEDULED by then where it starts the run anew.
+        return CRASHED if state in ("RUNNING", "PENDING") else None
+    # RUNNING: it is being tried again, or Prefect has not heard of its end yet.
+    return _by_span(ended) if last_call and state == "RUNNING" else None
+
+
+def _by_span(ended: OpenSpan) -> str:
+    """Return what the span itself says: its last state event, else its status."""
+    if ended.closed_by_us:
+        return CRASHED
+    for event in reversed(ended.span.events):
+        for attribute in event.attributes:
+            if attribute.key == semconv.PREFECT_STATE_TYPE and attribute.value.string_value in _FINAL:
+                return _FINAL[attribute.value.string_value]
+    failed = ended.span.status.code == Status.STATUS_CODE_ERROR
+    return FAILED if failed else COMPLETED
