@@ -25,6 +25,10 @@ _logger = logging.getLogger(__name__)
 # chatty flow. At about 1 KB each this is 16 MB at most.
 _QUEUE = 16_384
 
+# Spans that have ended wait so long to be sent, at most. With the SDK's 5 s a process that is killed would
+# take the ends of many a task with it, which the sidecar then has to take for killed too.
+_SPAN_DELAY_MILLISECONDS = 1_000
+
 _lock = threading.Lock()
 _configured_by: str | None = None
 
@@ -82,7 +86,7 @@ def _traces(own: Resource, delivery: Delivery) -> Callable[[], object] | None:
     from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
     from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
 
-    from otel_prefect import exporters, tracing  # noqa: PLC0415
+    from otel_prefect import exporters, start_spans, tracing  # noqa: PLC0415
 
     present = trace.get_tracer_provider()
     if isinstance(present, TracerProvider):
@@ -90,8 +94,15 @@ def _traces(own: Resource, delivery: Delivery) -> Callable[[], object] | None:
         tracing.adopt(present, runs.of_process())
         return None
     provider = tracing.provider(own, runs.of_process(), _id_generator())
-    for exporter in exporters.exporters("traces", delivery):
-        provider.add_span_processor(BatchSpanProcessor(exporter, _queue("OTEL_BSP_MAX_QUEUE_SIZE")))
+    made = exporters.exporters("traces", delivery)
+    if exporters.otlp_names() and environment.flag(semconv.ENV_START_SPANS):
+        starts = start_spans.StartSpans(exporters.hasty_exporters)
+        # Before those that send ends: it is shut down first.
+        provider.add_span_processor(starts)
+        made = [start_spans.AfterStarts(exporter, starts) for exporter in made]
+    delay = None if os.environ.get("OTEL_BSP_SCHEDULE_DELAY") else _SPAN_DELAY_MILLISECONDS
+    for exporter in made:
+        provider.add_span_processor(BatchSpanProcessor(exporter, _queue("OTEL_BSP_MAX_QUEUE_SIZE"), delay))
     trace.set_tracer_provider(provider)
     return provider.shutdown
 

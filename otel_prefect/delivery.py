@@ -41,9 +41,11 @@ class Delivery:
     Attributes:
         retry_seconds: for how long after the first failure batches are tried again. After that each
             batch is tried once, until one gets through.
+        silent: whether nothing is said of what is dropped, since it is no loss.
     """
 
     retry_seconds: float
+    silent: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _closing: threading.Event = field(default_factory=threading.Event)
     _ends: float = float("inf")
@@ -91,7 +93,7 @@ class Delivery:
         parts = urlsplit(url)
         where = f"{parts.scheme}://{parts.netloc}"
         with self._lock:
-            if where in self._reported:
+            if self.silent or where in self._reported:
                 return
             self._reported.add(where)
         _logger.warning(

@@ -103,6 +103,23 @@ def seconds(variable: semconv.Variable, environ: Mapping[str, str] | None = None
     return float(variable.default)
 
 
+def flag(variable: semconv.Variable, environ: Mapping[str, str] | None = None) -> bool:
+    """Read a truth value; one that is neither ``true`` nor ``false`` is ignored with a warning that shows it.
+
+    Args:
+        variable: whose default is one of the two.
+        environ: the environment; the process's own where it is None.
+    """
+    text = (os.environ if environ is None else environ).get(variable.name, "").strip()
+    value = text.lower() or variable.default
+    if value not in ("true", "false"):
+        _logger.warning(
+            "%s=%r is neither true nor false, %s is used instead", variable.name, text, variable.default
+        )
+        value = variable.default
+    return value == "true"
+
+
 def _command_line() -> list[str]:
     # `sys.argv` may be another program's by the time we look (Glue runs scripts in-process), and it
     # is not set yet where `opentelemetry-instrument` loads us; `sys.orig_argv` is there from the start.

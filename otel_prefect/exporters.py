@@ -7,12 +7,10 @@ import os
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Literal
 
-from otel_prefect.delivery import QuietExporter
+from otel_prefect.delivery import Delivery, QuietExporter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from otel_prefect.delivery import Delivery
 
 Signal = Literal["traces", "logs", "metrics"]
 
@@ -39,12 +37,44 @@ def exporters(signal: Signal, delivery: Delivery, environ: Mapping[str, str] | N
         installed; none where it says ``none``. A name that is not installed is left out with a warning.
     """
     values = os.environ if environ is None else environ
-    names = values.get(f"OTEL_{signal.upper()}_EXPORTER", "").strip() or "otlp"
-    made = [_exporter(name.strip(), signal, delivery, values) for name in names.split(",")]
+    made = [_exporter(name, signal, delivery, values) for name in _names(signal, values)]
     return [exporter for exporter in made if exporter is not None]
 
 
-def _exporter(name: str, signal: Signal, delivery: Delivery, values: Mapping[str, str]) -> Any:
+def otlp_names(environ: Mapping[str, str] | None = None) -> list[str]:
+    """Return the names in ``OTEL_TRACES_EXPORTER`` that mean OTLP.
+
+    Args:
+        environ: the environment; the process's own where it is None.
+    """
+    values = os.environ if environ is None else environ
+    return [name for name in _names("traces", values) if name == "otlp" or name in _OTLP.values()]
+
+
+def hasty_exporters(seconds: float, environ: Mapping[str, str] | None = None) -> list[Any]:
+    """Make exporters of spans for what is only news: they try once, and are silent where it fails.
+
+    Args:
+        seconds: that an attempt may take.
+        environ: the environment; the process's own where it is None.
+
+    Returns:
+        As above, of the names that mean OTLP: no other destination understands a span without an end.
+    """
+    values = os.environ if environ is None else environ
+    delivery = Delivery(retry_seconds=0.0, silent=True)
+    made = [_exporter(name, "traces", delivery, values, timeout=seconds) for name in otlp_names(values)]
+    return [exporter for exporter in made if exporter is not None]
+
+
+def _names(signal: Signal, values: Mapping[str, str]) -> list[str]:
+    names = values.get(f"OTEL_{signal.upper()}_EXPORTER", "").strip() or "otlp"
+    return [name.strip() for name in names.split(",")]
+
+
+def _exporter(
+    name: str, signal: Signal, delivery: Delivery, values: Mapping[str, str], **arguments: Any
+) -> Any:
     if name in ("", "none"):
         return None
     if name == "otlp":
@@ -64,7 +94,9 @@ def _exporter(name: str, signal: Signal, delivery: Delivery, values: Mapping[str
             signal,
         )
         return None
-    return found.load()(**(_http_arguments(signal, delivery, values) if name == _OTLP[_HTTP] else {}))
+    if name == _OTLP[_HTTP]:
+        arguments |= _http_arguments(signal, delivery, values)
+    return found.load()(**arguments)
 
 
 def _http_arguments(signal: Signal, delivery: Delivery, values: Mapping[str, str]) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def run(program: Sequence[str]) -> int:
         program, 126 where it cannot be executed (with a line on stderr).
     """
     name = PurePath(program[0]).name
-    tracer = trace.get_tracer(__name__)
+    tracer = trace.get_tracer(semconv.PROGRAM_SCOPE)
     with tracer.start_as_current_span(name, attributes={semconv.PROCESS_EXECUTABLE_NAME: name}) as span:
         began = time.monotonic()
         code = _run(program, name, span)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from pathlib import PurePath
 from typing import TYPE_CHECKING
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 # The SDK's own words for a service without a name begin with this.
 _UNNAMED = "unknown_service"
 
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task-metadata-endpoint-v4-fargate-response.html
+_FARGATE_CONTAINER = re.compile(r"[0-9a-f]{32}-[0-9]+")
+
 
 def resource(told: Environment, service_name: str | None = None) -> Resource:
     """Return the Resource of this process.
@@ -31,6 +35,7 @@ def resource(told: Environment, service_name: str | None = None) -> Resource:
         service_name: its name where the variables give none; made from its command line where None.
     """
     attributes = {
+        semconv.CONTAINER_ID: container_id(),
         semconv.SOURCE: told.source,
         semconv.STAGE: told.stage,
         semconv.LOG_CORRELATION_ID: told.log_correlation_id,
@@ -45,6 +50,21 @@ def resource(told: Environment, service_name: str | None = None) -> Resource:
     if name and not name.startswith(_UNNAMED):
         return made
     return made.merge(Resource({service_attributes.SERVICE_NAME: service_name or default_service_name()}))
+
+
+def container_id(environ: Mapping[str, str] | None = None) -> str | None:
+    """Return the id of this container, which ECS's task metadata calls ``DockerId``; None where none is told.
+
+    On Fargate it is the last part of the endpoint's URI: the task's id, a hyphen and a number. On EC2 that
+    part is a random UUID of the agent's, and no container's id (``initializeV3EndpointIDForAllContainers``
+    in https://github.com/aws/amazon-ecs-agent).
+
+    Args:
+        environ: the environment; the process's own where it is None.
+    """
+    uri = (os.environ if environ is None else environ).get(semconv.ENV_ECS_METADATA.name, "")
+    last = uri.rstrip("/").rpartition("/")[2]
+    return last if _FARGATE_CONTAINER.fullmatch(last) else None
 
 
 def default_service_name(

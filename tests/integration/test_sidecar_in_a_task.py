@@ -76,7 +76,7 @@ def test_while_its_container_runs_a_run_stays_open(
             {"DockerId": "c-2", "Name": "init", "KnownStatus": "STOPPED", "ExitCode": 0}
         )
         time.sleep(3)
-        assert sink.spans() == []
+        assert sink.spans() == sink.started() == []
         export(running, request(1, open_=False))
         metadata.containers[0]["KnownStatus"] = "STOPPED"
         running.stop()

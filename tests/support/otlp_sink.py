@@ -23,6 +23,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
+from otel_prefect import semconv
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -59,6 +61,10 @@ class Received:
     attributes: dict[str, Any]
 
 
+def _in_progress(span: Received) -> bool:
+    return span.attributes.get(semconv.XRAY_IN_PROGRESS) is True
+
+
 @dataclass
 class OtlpSink:
     """Keeps every request it acknowledged.
@@ -91,7 +97,14 @@ class OtlpSink:
         return [ExportMetricsServiceRequest.FromString(body) for body in list(self.raw["metrics"])]
 
     def spans(self) -> list[Received]:
-        """Return every span received, in order."""
+        """Return every span that has ended, in the order received."""
+        return [span for span in self._all_spans() if not _in_progress(span)]
+
+    def started(self) -> list[Received]:
+        """Return every span that was received when it started, in order."""
+        return [span for span in self._all_spans() if _in_progress(span)]
+
+    def _all_spans(self) -> list[Received]:
         found = []
         for request in self.trace_requests:
             for of_resource in request.resource_spans:
@@ -117,7 +130,7 @@ class OtlpSink:
         return found
 
     def span(self, name: str) -> Received:
-        """Return the one span of that name."""
+        """Return the one span of that name that has ended."""
         found = [span for span in self.spans() if span.record.name == name]
         assert len(found) == 1, (
             f"{len(found)} spans named {name!r} among {[s.record.name for s in self.spans()]}"

@@ -116,3 +116,14 @@ def test_a_duration_that_is_none_falls_back_with_a_warning_that_shows_it(
     assert environment.seconds(semconv.ENV_FLUSH_SECONDS, {"OTEL_PREFECT_FLUSH_SECONDS": text}) == 5.0
     assert "OTEL_PREFECT_FLUSH_SECONDS" in caplog.text
     assert repr(text) in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "warned"),
+    [("", True, False), (" True ", True, False), ("FALSE", False, False), ("off", True, True)],
+)
+def test_a_truth_value_that_is_none_is_ignored_with_a_warning_that_shows_it(
+    text: str, value: bool, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert environment.flag(semconv.ENV_START_SPANS, {"OTEL_PREFECT_START_SPANS": text}) is value
+    assert ("OTEL_PREFECT_START_SPANS='off' is neither true nor false" in caplog.text) is warned

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 
 import pytest
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcSpanExporter
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
 from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace.export import ConsoleSpanExporter
 
 from otel_prefect.delivery import Delivery, QuietExporter
-from otel_prefect.exporters import Signal, exporters
+from otel_prefect.exporters import Signal, exporters, hasty_exporters
 
 
 def endpoint(signal: Signal, environ: dict[str, str]) -> str:
@@ -61,6 +62,16 @@ def test_an_exporter_that_is_not_installed_is_left_out_with_a_warning_that_shows
     assert exporters("traces", Delivery(1.0), environ) == []
     assert shown in caplog.text
     assert "OTEL_TRACES_EXPORTER" in caplog.text
+
+
+def test_news_goes_to_otlp_only() -> None:
+    def kinds(environ: dict[str, str]) -> list[type]:
+        return [type(exporter) for exporter in hasty_exporters(2.0, environ)]
+
+    assert kinds({}) == [OTLPSpanExporter]
+    assert kinds({"OTEL_TRACES_EXPORTER": "console, otlp"}) == [OTLPSpanExporter]
+    assert kinds({"OTEL_TRACES_EXPORTER": "console"}) == kinds({"OTEL_TRACES_EXPORTER": "none"}) == []
+    assert kinds({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}) == [GrpcSpanExporter]
 
 
 def test_a_proxy_never_stands_before_loopback() -> None:

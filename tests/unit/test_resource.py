@@ -10,7 +10,7 @@ from tests.support.process_state import RUN_ID
 
 @pytest.fixture(autouse=True)
 def _no_variables(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES", "STAGE"):
+    for name in ("OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES", "STAGE", "ECS_CONTAINER_METADATA_URI_V4"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -27,6 +27,21 @@ def test_a_run_in_the_trace_of_another_names_its_root() -> None:
     traceparent = f"00-{root.replace('-', '')}-b7ad6b7169203331-01"
     told = environment.read({"PREFECT_FLOW_RUN_ID": RUN_ID, "TRACEPARENT": traceparent}, [])
     assert resource.resource(told).attributes["prefect.flow-run.root-id"] == root
+
+
+@pytest.mark.parametrize(
+    ("last", "id_"),
+    [
+        ("7026b406b5a34623a4c705220a36970c-3779599274", "7026b406b5a34623a4c705220a36970c-3779599274"),
+        ("46de0786-9920-42aa-bff4-c17fd4d273c5", None),  # on EC2: no container's id
+        ("", None),
+    ],
+)
+def test_on_fargate_the_resource_has_the_containers_id(
+    monkeypatch: pytest.MonkeyPatch, last: str, id_: str | None
+) -> None:
+    monkeypatch.setenv("ECS_CONTAINER_METADATA_URI_V4", f"http://169.254.170.2/v4/{last}")
+    assert resource.resource(environment.Environment()).attributes.get("container.id") == id_
 
 
 def test_what_the_standard_variables_say_wins(monkeypatch: pytest.MonkeyPatch) -> None:
