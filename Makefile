@@ -8,7 +8,7 @@ export UV_CACHE_DIR := $(CACHE)/uv-cache
 export UV_LINK_MODE := hardlink
 BIN := $(CURDIR)/.venv/bin
 
-.PHONY: help install collector demo test lint format docs clean
+.PHONY: help install collector demo test soak lint format docs clean
 .DEFAULT_GOAL := help
 
 help: ## show what there is to make
@@ -38,6 +38,10 @@ demo: collector ## run the example pipeline against local stand-ins and show its
 
 test: collector lint ## run every check and every test
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+soak: collector ## ten minutes without any destination, and nothing lost (OTEL_PREFECT_TEST_OUTAGE_SECONDS changes it)
+	@OTEL_PREFECT_TEST_OUTAGE_SECONDS=$${OTEL_PREFECT_TEST_OUTAGE_SECONDS:-600} $(BIN)/python -m pytest \
+		tests/integration/test_durability.py -k down_for_long -rP --timeout=3600 $(PYTEST_ARGS)
 
 lint: .venv/.installed ## check style and types
 	@$(BIN)/ruff check .
