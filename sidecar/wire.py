@@ -223,7 +223,9 @@ def _count_records(body: bytes, start: int, end: int, frames: Frames) -> int:
             else:
                 field = next(fields(body, position, end, frames.scopes))
                 position = field.end
-                count += field.number == RECORD
+                if field.number == RECORD:
+                    require_message(field, f"{frames.scopes}.{frames.records}")
+                    count += 1
     except IndexError:
         position = end + 1
     if position != end:

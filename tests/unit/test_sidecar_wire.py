@@ -101,6 +101,12 @@ def test_records_of_every_length_are_counted(name_length: int) -> None:
     assert wire.splice(body, TRACES.frames, replace_by_mark).records == 24
 
 
+def test_records_are_counted_whose_tag_is_longer_than_it_has_to_be() -> None:
+    spliced = wire.splice(b"\x0a\x07\x12\x05\x12\x00\x92\x00\x00", TRACES.frames, replace_by_mark)
+    decoded = ExportTraceServiceRequest.FromString(spliced.body)
+    assert len(decoded.resource_spans[0].scope_spans[0].spans) == spliced.records == 2
+
+
 def test_log_records_and_metrics_are_counted_alike() -> None:
     logs = ExportLogsServiceRequest()
     logs.resource_logs.add().scope_logs.add().log_records.add(severity_text="INFO")
@@ -146,6 +152,7 @@ def test_unknown_fields_of_every_wire_type_are_kept_byte_for_byte() -> None:
         (b"\x0a\x04\x12\x02\x12\x09", "at byte 4, field scope_spans: field number 2 is longer than what"),
         (b"\x0a\x06\x12\x04\x12\x00\x12\x09", "at byte 6, field scope_spans: field number 2 is longer than"),
         (b"\x0a\x03\x12\x01\x12", "at byte 4, field scope_spans: it ends in the middle of a number"),
+        (b"\x0a\x06\x12\x04\x12\x00\x10\x01", "at byte 6, field scope_spans.spans: wire type 0 where a"),
         (b"\x0a\x12" + b"\x0a\x00" * 9, "at byte 18, field resource_spans.resource: it comes in more than 8"),
         (b"\x0a\x05\x0a\x01\x0a\x0a\x00", "at byte 4, field resource_spans.resource: it ends in the middle"),
         (b"\x0a\x00" * 65_537, "at byte 131072, field resource_spans: there are more than 65536"),
