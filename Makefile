@@ -43,6 +43,10 @@ soak: collector ## ten minutes without any destination, and nothing lost (OTEL_P
 	@OTEL_PREFECT_TEST_OUTAGE_SECONDS=$${OTEL_PREFECT_TEST_OUTAGE_SECONDS:-600} $(BIN)/python -m pytest \
 		tests/integration/test_durability.py -k down_for_long -rP --timeout=3600 $(PYTEST_ARGS)
 
+bench: collector ## measure what the sidecar costs and write bench/RESULTS.md (15 minutes)
+	@UV_PROJECT_ENVIRONMENT=$(CACHE)/bench/rotel $(UV) sync --frozen --only-group bench --python $(BIN)/python --quiet
+	@$(BIN)/python -m bench $(BENCH_ARGS)
+
 lint: .venv/.installed ## check style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
