@@ -19,6 +19,7 @@ from hyperframe.frame import ContinuationFrame, DataFrame, Frame, HeadersFrame
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from email.message import Message
 
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
@@ -102,17 +103,21 @@ def _http_requests(stream: bytes) -> Iterator[Sent]:
         method, path, _ = line.decode().split(" ")
         assert method == "POST"
         headers = http.client.parse_headers(reader)
-        if headers.get("Transfer-Encoding") == "chunked":
-            body = b"".join(_chunks(reader))
-        else:
-            body = reader.read(int(headers["Content-Length"]))
+        body = read_body(reader, headers)
         encoding = headers.get("Content-Encoding", "identity")
         if encoding == "gzip":
             body = gzip.decompress(body)
         yield Sent(path, headers["Content-Type"].partition(";")[0], encoding, body)
 
 
-def _chunks(reader: io.BytesIO) -> Iterator[bytes]:
+def read_body(reader: io.BufferedIOBase, headers: Message) -> bytes:
+    """Return the body of an HTTP/1.1 request whose headers were read."""
+    if headers.get("Transfer-Encoding") == "chunked":
+        return b"".join(_chunks(reader))
+    return reader.read(int(headers["Content-Length"]))
+
+
+def _chunks(reader: io.BufferedIOBase) -> Iterator[bytes]:
     while size := int(reader.readline().partition(b";")[0], 16):
         yield reader.read(size)
         assert reader.readline() == b"\r\n"

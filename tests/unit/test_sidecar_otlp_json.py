@@ -71,6 +71,8 @@ def test_an_empty_object_is_an_empty_request(signal: Any) -> None:
         (b'{"resourceSpans": NaN}', "NaN is not JSON"),
         (b"\xff\xfe", "utf"),
         (b'{"a":' * 20_000, "recursion"),
+        (b'{"\\ud800": 1}', "surrogates not allowed"),
+        (b'{"resourceSpans": [{"schemaUrl": "\\uDC00"}]}', "surrogates not allowed"),
     ],
 )
 def test_what_is_no_otlp_json_is_refused_with_the_reason(body: bytes, problem: str) -> None:
