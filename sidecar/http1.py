@@ -7,6 +7,7 @@ and more for the rest, which every task would pay.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from dataclasses import dataclass, field
@@ -232,7 +233,9 @@ class _Connection(asyncio.Protocol):
         self._connections = connections
         self._loop = asyncio.get_running_loop()
         self._parser = httptools.HttpRequestParser(self)
+        self._method = ""
         self._url = b""
+        self._upgrading = False
         self._headers: dict[str, str] = {}
         self._head_size = 0
         self._in_head = False
@@ -240,6 +243,7 @@ class _Connection(asyncio.Protocol):
         self._pending: deque[Request] = deque()  # not answered yet; the first is in work
         self._answering: asyncio.Task[None] | None = None
         self._ending = False  # no further request is taken
+        self._deaf = False  # what comes is not even parsed
         self._due: float | None = None  # when it is cut (the loop's clock); None while an answer is made
 
     # --- what the event loop calls ---
@@ -258,9 +262,11 @@ class _Connection(asyncio.Protocol):
             self._reading.end(gone=True)
 
     def data_received(self, data: bytes) -> None:
+        if self._deaf:
+            return
         rest = data
         try:
-            while rest and not (self._ending and self._reading is None):
+            while rest:
                 rest = self._feed(rest)
         except httptools.HttpParserError as error:
             self._refuse(400, f"not a request of HTTP/1.1: {error}")
@@ -273,12 +279,26 @@ class _Connection(asyncio.Protocol):
             self._flow.pause()  # who does not wait for answers waits for room
 
     def _feed(self, data: bytes) -> bytes:
-        """Parse; return what stands behind an offer of HTTP/2, which Java's client makes: it is not taken."""
+        """Parse; return what is to be parsed again after an offer to upgrade."""
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
-            return data[upgrade.args[0] :]
+            # Java's client offers HTTP/2, which is not taken (RFC 9110, 7.8: then the request is one of
+            # HTTP/1.1). llhttp parses no further in such a request, so it gets it without the offer.
+            if self._method == "CONNECT":
+                raise httptools.HttpParserError("CONNECT is for proxies") from None
+            self._parser = httptools.HttpRequestParser(self)
+            return self._head_without_offer() + data[upgrade.args[0] :]
         return b""
+
+    def _head_without_offer(self) -> bytes:
+        kept = (
+            f"{name}: {value}"
+            for name, value in self._headers.items()
+            if name not in ("connection", "upgrade", "http2-settings")
+        )
+        line = f"{self._method} {self._url.decode('latin-1')} HTTP/1.1"
+        return "\r\n".join((line, *kept, "", "")).encode("latin-1")
 
     # --- what the parser calls ---
 
@@ -295,12 +315,13 @@ class _Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        if self._ending:
+        self._method = self._parser.get_method().decode("latin-1")
+        self._upgrading = self._parser.should_upgrade()
+        if self._ending or self._upgrading:
             return
         path = self._url.partition(b"?")[0].decode("latin-1")
-        method = self._parser.get_method().decode("latin-1")
         keep_alive = self._parser.should_keep_alive()
-        self._reading = Request(method, path, self._headers, self._flow, keep_alive=keep_alive)
+        self._reading = Request(self._method, path, self._headers, self._flow, keep_alive=keep_alive)
         self._pending.append(self._reading)
         if self._headers.get("expect", "").lower() == "100-continue":
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -312,6 +333,8 @@ class _Connection(asyncio.Protocol):
             self._reading.feed(body)
 
     def on_message_complete(self) -> None:
+        if self._upgrading:
+            return
         if self._reading is not None:
             self._reading.end()
             self._reading = None
@@ -329,9 +352,10 @@ class _Connection(asyncio.Protocol):
         except ClientGoneError:
             self._transport.abort()
         self._answering = None
-        if self._ending:
-            self._pending.clear()
-            self._close()
+        if self._ending and self._reading is not None:
+            self._linger()
+        elif self._ending:
+            self._transport.close()
         elif self._reading is None:
             self._due = self._loop.time() + IDLE_SECONDS
         self._flow.resume()
@@ -352,11 +376,11 @@ class _Connection(asyncio.Protocol):
         if self._reading is not None:
             self._reading.end(gone=True)
             self._reading = None
-        if not self._pending and not self._ending:
-            self._transport.write(Response(status, message.encode() + b"\n").encode(close=True))
-        self._ending = True
-        if self._answering is None:
-            self._transport.close()
+        if self._answering is not None:
+            self._transport.abort()
+            return
+        self._transport.write(Response(status, message.encode() + b"\n").encode(close=True))
+        self._linger(deaf=True)
 
     # --- ending ---
 
@@ -376,13 +400,12 @@ class _Connection(asyncio.Protocol):
         """End now."""
         self._transport.abort()
 
-    def _close(self) -> None:
+    def _linger(self, *, deaf: bool = False) -> None:
         """End once the client has its answer: what it still sends is read for a while and dropped.
 
         Closing with unread bytes would reset the connection, and the answer be lost with it.
         """
-        if self._reading is None or self._transport.is_closing():
-            self._transport.close()
-            return
-        self._transport.write_eof()
+        self._ending, self._deaf = True, deaf
+        with contextlib.suppress(OSError):  # the client is gone already
+            self._transport.write_eof()
         self._due = self._loop.time() + _LINGER_SECONDS
