@@ -99,7 +99,7 @@ class Aws:
                     if self.keep_documents:
                         self.documents[document["id"]] = document
                 else:
-                    self.unprocessed.append((document.get("id", ""), problem))
+                    self.unprocessed.append((document.get("id") or "", problem))
                     unprocessed.append({"Id": document.get("id"), "ErrorCode": problem, "Message": problem})
         return 200, {"UnprocessedTraceSegments": unprocessed}
 
@@ -122,11 +122,11 @@ def _problem(text: str, document: dict[str, Any]) -> str | None:
     """Return why X-Ray does not take a document: the rules are of the page named above, the codes ours."""
     if len(text.encode()) > MAX_DOCUMENT_BYTES:
         return "TooLarge"
-    if not _ID.fullmatch(document.get("id", "")):
+    if not _ID.fullmatch(document.get("id") or ""):
         return "MissingId"
-    if not _TRACE_ID.fullmatch(document.get("trace_id", "")):
+    if not _TRACE_ID.fullmatch(document.get("trace_id") or ""):
         return "InvalidTraceId"
-    if not _NAME.fullmatch(document.get("name", "")):
+    if not _NAME.fullmatch(document.get("name") or ""):
         return "InvalidName"
     if "start_time" not in document or ("end_time" not in document and not document.get("in_progress")):
         return "MissingTime"
