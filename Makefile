@@ -8,7 +8,7 @@ export UV_CACHE_DIR := $(CACHE)/uv-cache
 export UV_LINK_MODE := hardlink
 BIN := $(CURDIR)/.venv/bin
 
-.PHONY: help install collector demo test soak lint format docs clean
+.PHONY: help install collector demo test soak fuzz lint format docs clean
 .DEFAULT_GOAL := help
 
 help: ## show what there is to make
@@ -46,6 +46,12 @@ soak: collector ## ten minutes without any destination, and nothing lost (OTEL_P
 bench: collector ## measure what the sidecar costs and write bench/RESULTS.md (15 minutes)
 	@UV_PROJECT_ENVIRONMENT=$(CACHE)/bench/rotel $(UV) sync --frozen --only-group bench --python $(BIN)/python --quiet
 	@$(BIN)/python -m bench $(BENCH_ARGS)
+
+FUZZ_SECONDS ?= 60
+fuzz: .venv/.installed ## look for bytes that break the sidecar, FUZZ_SECONDS for each of four readers
+	@UV_PROJECT_ENVIRONMENT=$(CACHE)/fuzz/venv $(UV) sync --frozen --all-extras --group fuzz --python $(BIN)/python --quiet
+	@for check in wire regroup json compression; do \
+		$(CACHE)/fuzz/venv/bin/python -m tests.fuzz $$check --seconds $(FUZZ_SECONDS) || exit 1; done
 
 lint: .venv/.installed ## check style and types
 	@$(BIN)/ruff check .
