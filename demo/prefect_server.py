@@ -13,6 +13,7 @@ from urllib.request import Request
 from demo.processes import LOOPBACK, answers, direct, environment, free_port
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from demo.processes import Process, Processes
@@ -171,12 +172,13 @@ class PrefectServer:
         self.process.stop()
 
 
-def start(processes: Processes, home: Path) -> PrefectServer:
+def start(processes: Processes, home: Path, settings: Mapping[str, str] | None = None) -> PrefectServer:
     """Start a server on a free port.
 
     Args:
         processes: the owner of the process.
         home: its ``PREFECT_HOME``, with the database; made where it is missing.
+        settings: of Prefect, as environment variables, beside those that the demo needs.
 
     Raises:
         StartError: it did not come up.
@@ -187,7 +189,7 @@ def start(processes: Processes, home: Path) -> PrefectServer:
     process = processes.start(
         "prefect server",
         [sys.executable, "-m", "prefect", "server", "start", "--host", LOOPBACK, "--port", str(port)],
-        env=environment({**_QUIET, "PREFECT_HOME": str(home), "PREFECT_API_URL": url}),
+        env=environment({**_QUIET, **(settings or {}), "PREFECT_HOME": str(home), "PREFECT_API_URL": url}),
         ready=answers(f"{url}/health"),
         timeout=120,
     )

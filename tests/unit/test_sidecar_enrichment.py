@@ -123,3 +123,19 @@ def test_a_flow_run_id_that_is_none_is_passed_on_and_not_asked_about(written: st
 def test_bytes_that_are_no_resource_are_refused() -> None:
     with pytest.raises(ValueError, match="not a Resource"):
         Enricher({}, nothing).enrich(b"\x0a\xff")
+
+
+def test_what_the_sender_said_is_overwritten_only_where_that_was_asked_for() -> None:
+    sent = resource(team="theirs", stage="theirs", other="theirs")
+    ours = {"team": "ours", "stage": "ours"}
+    enriched = Enricher(ours, nothing, overwrite={"team", "absent"}).enrich(sent)
+    assert read(enriched) == {"team": "ours", "stage": "theirs", "other": "theirs"}
+
+
+def test_the_container_that_a_sender_says_it_runs_in_is_described() -> None:
+    containers: dict[str, dict[str, str]] = {}
+    enricher = Enricher({}, nothing, containers.get)
+    sent = resource(container__id="c-1")
+    assert read(enricher.enrich(sent)) == {"container.id": "c-1"}
+    containers["c-1"] = {"container.name": "prefect"}
+    assert read(enricher.enrich(sent)) == {"container.id": "c-1", "container.name": "prefect"}

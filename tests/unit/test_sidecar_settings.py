@@ -81,3 +81,36 @@ def test_prefects_key_wins_over_basic_auth_and_neither_is_shown() -> None:
     assert basic is not None
     assert basic.authorization == "Basic " + base64.b64encode(b"u:p").decode()
     assert "s3cret" not in repr(settings.read(both))
+
+
+def test_a_login_in_prefects_url_becomes_basic_auth_and_is_not_shown() -> None:
+    api = settings.read({"PREFECT_API_URL": "https://u:s3cret%21@host:8/api"}).prefect_api
+    assert api is not None
+    assert api.url == "https://host:8/api"
+    assert api.authorization == "Basic " + base64.b64encode(b"u:s3cret!").decode()
+    assert "s3cret" not in repr(api)
+    with pytest.raises(SettingError) as error:
+        settings.read({"PREFECT_API_URL": "u:s3cret@host/api"})
+    assert "s3cret" not in str(error.value)
+
+
+def test_headers_for_prefects_api_are_read_as_prefect_reads_them() -> None:
+    variables = {"PREFECT_API_URL": "http://x/api", "PREFECT_CLIENT_CUSTOM_HEADERS": '{"X-Token": "s3cret"}'}
+    api = settings.read(variables).prefect_api
+    assert api is not None
+    assert api.headers == {"X-Token": "s3cret"}
+    assert "s3cret" not in repr(api)
+    for wrong in ("s3cret", '{"X-Token": 1}', '["s3cret"]'):
+        with pytest.raises(SettingError, match="PREFECT_CLIENT_CUSTOM_HEADERS") as error:
+            settings.read({**variables, "PREFECT_CLIENT_CUSTOM_HEADERS": wrong})
+        assert "s3cret" not in str(error.value)
+
+
+def test_a_file_of_authorities_that_is_not_there_is_said() -> None:
+    with pytest.raises(SettingError, match=r"PREFECT_API_SSL_CERT_FILE=.*no such file"):
+        settings.read({"PREFECT_API_URL": "https://x/api", "PREFECT_API_SSL_CERT_FILE": "/nowhere.pem"})
+
+
+def test_attributes_to_overwrite_are_a_list_of_names() -> None:
+    assert settings.read({"OTEL_PREFECT_OVERWRITE": "team, stage,"}).overwrite == {"team", "stage"}
+    assert settings.read({}).overwrite == frozenset()

@@ -194,6 +194,71 @@ async def test_the_number_of_runs_remembered_is_bounded(server: Answers) -> None
     await api.close()
 
 
+PARENT, ROOT = "11111111-9955-4b90-b936-5fbd34f1a6d5", "22222222-9955-4b90-b936-5fbd34f1a6d5"
+
+
+async def test_a_run_that_another_one_started_says_its_parent_and_its_root(server: Answers) -> None:
+    server.routes = {
+        f"/api/flow_runs/{RUN}": {"parent_task_run_id": "t1"},
+        "/api/task_runs/t1": {"flow_run_id": PARENT},
+        f"/api/flow_runs/{PARENT}": {"parent_task_run_id": "t2"},
+        "/api/task_runs/t2": {"flow_run_id": ROOT},
+        f"/api/flow_runs/{ROOT}": {"parent_task_run_id": None},
+    }
+    api = PrefectApi(PrefectApiSettings(f"{server.url}/api"))
+    wanted = {semconv.FLOW_RUN_PARENT_ID: PARENT, semconv.FLOW_RUN_ROOT_ID: ROOT}
+    assert await settle(api) == wanted
+    server.asked.clear()
+    api._runs[RUN].due = 0
+    assert await settle(api) == wanted
+    assert server.asked == [f"/api/flow_runs/{RUN}"]  # who started a run does not change
+    await api.close()
+
+
+async def test_runs_that_name_each_other_as_parents_end_the_search(server: Answers) -> None:
+    server.routes = {
+        f"/api/flow_runs/{RUN}": {"parent_task_run_id": "t1"},
+        "/api/task_runs/t1": {"flow_run_id": str(RUN)},
+    }
+    api = PrefectApi(PrefectApiSettings(f"{server.url}/api"))
+    assert semconv.FLOW_RUN_PARENT_ID in await settle(api)
+    await api.close()
+
+
+async def test_first_answers_are_waited_for_once_and_not_longer_than_asked(server: Answers) -> None:
+    server.routes = prefect_routes()
+    server.delay = 0.1
+    api = PrefectApi(PrefectApiSettings(f"{server.url}/api"))
+    assert not await api.first_answers(5)  # there is no run to wait for
+    api.facts(RUN)
+    assert await api.first_answers(0.01)
+    assert api.facts(RUN) is None
+    assert await api.first_answers(5)
+    assert (api.facts(RUN) or {})[semconv.FLOW_NAME] == "daily-sales"
+    api._runs[RUN].due = 0
+    api.facts(RUN)  # asked anew; who waits has the last answer
+    assert not await api.first_answers(5)
+    await api.close()
+
+
+@pytest.mark.parametrize("run", [{"state": {"type": "RUNNING"}}, {"state": None, "state_type": "RUNNING"}])
+async def test_a_runs_state_is_asked_for_each_time(server: Answers, run: dict[str, Any]) -> None:
+    server.routes = {f"/api/flow_runs/{RUN}": run}
+    api = PrefectApi(PrefectApiSettings(f"{server.url}/api"))
+    assert [await api.state(RUN), await api.state(RUN)] == ["RUNNING", "RUNNING"]
+    assert await api.state(UUID(int=1)) is None
+    assert len(server.asked) == 3
+
+
+async def test_headers_of_a_proxy_that_guards_the_server_are_sent(server: Answers) -> None:
+    server.routes = prefect_routes()
+    api = PrefectApi(PrefectApiSettings(f"{server.url}/api", "Bearer k", {"CF-Access-Client-Id": "x"}))
+    await settle(api)
+    sent = {(headers["cf-access-client-id"], headers["authorization"]) for headers in server.headers}
+    assert sent == {("x", "Bearer k")}
+    await api.close()
+
+
 async def test_without_an_api_nothing_is_known_and_nothing_is_asked() -> None:
     api = PrefectApi(None)
     assert api.facts(RUN) is None
@@ -229,6 +294,63 @@ async def test_the_task_is_described_by_opentelemetrys_names(server: Answers) ->
         "aws.ecs.task.revision": "26",
         "aws.ecs.launchtype": "fargate",
     }
+
+
+CONTAINER = {
+    "DockerId": "cd189a933e5849daa93386466019ab50-2495160603",
+    "Name": "curl",
+    "Image": "111122223333.dkr.ecr.us-west-2.amazonaws.com/curltest:latest",
+    "ImageID": "sha256:25f3695bedfb454a50f12d127839a68ad3caf91e451c1da073db34c542c4d2cb",
+    "ContainerARN": "arn:aws:ecs:us-west-2:111122223333:container/0206b271",
+    "Limits": {"CPU": 10, "Memory": 128},
+    "KnownStatus": "RUNNING",
+}
+DESCRIBED = {
+    "container.name": "curl",
+    "container.image.name": "111122223333.dkr.ecr.us-west-2.amazonaws.com/curltest",
+    "container.image.tags": ["latest"],
+    "container.image.id": CONTAINER["ImageID"],
+    "aws.ecs.container.arn": CONTAINER["ContainerARN"],
+    "aws.ecs.container.cpu": 10,
+    "aws.ecs.container.memory": 128,
+}
+
+
+async def test_a_container_is_described_when_it_was_asked_about_once(server: Answers) -> None:
+    server.routes = {"/v4": {"DockerId": "me"}, "/v4/task": {**TASK, "Containers": [CONTAINER]}}
+    metadata = TaskMetadata(f"{server.url}/v4")
+    asked_for = str(CONTAINER["DockerId"])
+    assert metadata.container(asked_for) is None
+    assert metadata._asking is not None
+    await metadata._asking
+    described = metadata.container(asked_for)
+    assert described == DESCRIBED
+    await metadata.others()
+    assert metadata.container(asked_for) is described  # what was encoded with it stays valid
+    assert metadata.container("another") is None
+    assert metadata._asking is None  # not asked again so soon
+    await metadata.close()
+
+
+@pytest.mark.parametrize(
+    ("image", "name", "tags"),
+    [
+        ("flows", "flows", None),
+        ("localhost:5000/flows", "localhost:5000/flows", None),
+        ("localhost:5000/flows:v7", "localhost:5000/flows", ["v7"]),
+        ("team/flows:v7@sha256:abc", "team/flows", ["v7"]),
+    ],
+)
+def test_an_images_name_and_tag_are_told_apart(image: str, name: str, tags: list[str] | None) -> None:
+    described = ecs.container_attributes({"Image": image})
+    assert described["container.image.name"] == name
+    assert described.get("container.image.tags") == tags
+
+
+def test_limits_of_the_task_are_told_where_it_has_some() -> None:
+    limited = ecs.task_attributes({**TASK, "Limits": {"CPU": 0.25, "Memory": 512}})
+    assert (limited["aws.ecs.task.cpu"], limited["aws.ecs.task.memory"]) == (0.25, 512)
+    assert "aws.ecs.task.cpu" not in ecs.task_attributes({**TASK, "Limits": {"CPU": 0}})
 
 
 def test_a_cluster_that_comes_as_an_arn_is_left_as_it_is() -> None:

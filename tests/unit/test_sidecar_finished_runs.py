@@ -1,0 +1,191 @@
+"""Finished runs are counted by their final state, each once, by Prefect's word where it is to be had."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import pytest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
+from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, NumberDataPoint
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+
+from otel_prefect import semconv
+from sidecar import finished_runs
+from sidecar.finished_runs import FinishedRuns
+from sidecar.open_spans import OpenSpan
+from sidecar.otlp import METRICS
+from sidecar.own_data import OwnData
+from tests.support.otlp_sink import attributes
+
+if TYPE_CHECKING:
+    from sidecar.otlp import Signal
+
+RUN = UUID("3c32c202-9955-4b90-b936-5fbd34f1a6d5")
+
+
+class Kept(OwnData):
+    """Keeps what it is given, and takes it or not."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+        self.takes = True
+
+    async def send(self, signal: Signal, body: bytes) -> bool:
+        assert signal is METRICS
+        if self.takes:
+            self.bodies.append(body)
+        return self.takes
+
+    def counted(self) -> list[str]:
+        return [str(attributes(point.attributes)["state"]) for point in self.points()]
+
+    def points(self) -> list[NumberDataPoint]:
+        return [
+            point
+            for body in self.bodies
+            for of_resource in ExportMetricsServiceRequest.FromString(body).resource_metrics
+            for metric in of_resource.scope_metrics[0].metrics
+            for point in metric.sum.data_points
+        ]
+
+
+def flow_span(
+    *, failed: bool = False, died: bool = False, said: str | None = None, run: UUID = RUN
+) -> OpenSpan:
+    span = Span(name="wise-otter", end_time_unix_nano=2_000)
+    for key, value in {semconv.PREFECT_RUN_TYPE: "flow", semconv.PREFECT_RUN_ID: str(run)}.items():
+        span.attributes.add(key=key).value.string_value = value
+    if died:
+        span.attributes.add(key=semconv.CLOSED_BY).value.string_value = "sidecar"
+    if failed or died:
+        span.status.code = Status.STATUS_CODE_ERROR
+    for state in filter(None, ("RUNNING", said)):
+        event = span.events.add(name=state)
+        event.attributes.add(key=semconv.PREFECT_STATE_TYPE).value.string_value = state
+    resource = Resource()
+    resource.attributes.add(key=semconv.FLOW_NAME).value.string_value = "daily-sales"
+    return OpenSpan(resource, InstrumentationScope(name="prefect"), span)
+
+
+def runs(state: str | None, kept: Kept) -> FinishedRuns:
+    async def ask(_: UUID) -> str | None:
+        return state
+
+    return FinishedRuns(ask, kept)
+
+
+async def counted(state: str | None, span: OpenSpan) -> list[str]:
+    kept = Kept()
+    finished = runs(state, kept)
+    finished.ended([span])
+    await finished.count_the_rest()
+    return kept.counted()
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        ("COMPLETED", ["completed"]),
+        ("FAILED", ["failed"]),
+        ("CRASHED", ["crashed"]),
+        ("CANCELLED", ["cancelled"]),
+        ("CANCELLING", ["cancelled"]),
+        ("PAUSED", []),
+        ("SCHEDULED", []),
+    ],
+)
+async def test_prefects_word_counts_and_not_the_spans(state: str, expected: list[str]) -> None:
+    assert await counted(state, flow_span(failed=True)) == expected
+
+
+@pytest.mark.parametrize(
+    ("span", "expected"),
+    [
+        (flow_span(), "completed"),
+        (flow_span(failed=True), "failed"),
+        (flow_span(failed=True, said="CANCELLED"), "cancelled"),
+        (flow_span(failed=True, said="COMPLETED"), "completed"),
+        (flow_span(died=True), "crashed"),
+    ],
+)
+async def test_without_prefects_word_the_spans_counts(span: OpenSpan, expected: str) -> None:
+    assert await counted(None, span) == [expected]
+
+
+@pytest.mark.parametrize(("state", "expected"), [("RUNNING", ["crashed"]), ("SCHEDULED", [])])
+async def test_a_run_that_died_has_crashed_unless_prefect_starts_it_anew(
+    state: str, expected: list[str]
+) -> None:
+    assert await counted(state, flow_span(died=True)) == expected
+
+
+async def test_a_run_that_prefect_tries_again_is_counted_once_when_it_is_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(finished_runs, "_ASK_SECONDS", 0.01)
+    states = iter(["SCHEDULED", "RUNNING", "RUNNING", "COMPLETED"])
+    asked = []
+
+    async def ask(run_id: UUID) -> str:
+        asked.append(run_id)
+        return next(states)
+
+    kept = Kept()
+    finished = FinishedRuns(ask, kept)
+    watching = asyncio.create_task(finished.watch())
+    finished.ended([flow_span(failed=True)])
+    while not kept.bodies:
+        await asyncio.sleep(0.01)
+    finished.ended([flow_span()])  # the end of the second attempt
+    await finished.count_the_rest()
+    watching.cancel()
+    assert kept.counted() == ["completed"]
+    assert asked == [RUN] * 4
+
+
+async def test_a_count_that_was_not_taken_is_sent_again() -> None:
+    kept = Kept()
+    finished = runs("COMPLETED", kept)
+    finished.ended([flow_span()])
+    kept.takes = False
+    await finished.count_the_rest()
+    kept.takes = True
+    await finished.count_the_rest()
+    await finished.count_the_rest()
+    assert kept.counted() == ["completed"]
+
+
+async def test_the_count_is_a_delta_sum_of_whole_numbers_under_the_runs_resource() -> None:
+    kept = Kept()
+    finished = runs("FAILED", kept)
+    for number in (1, 2):
+        finished.ended([flow_span(run=UUID(int=number << 64))])
+    await finished.count_the_rest()
+    (first, second) = [
+        ExportMetricsServiceRequest.FromString(body).resource_metrics[0] for body in kept.bodies
+    ]
+    assert attributes(first.resource.attributes) == {semconv.FLOW_NAME: "daily-sales"}
+    metric = first.scope_metrics[0].metrics[0]
+    assert (metric.name, metric.unit) == ("prefect.flow_runs.finished", "{run}")
+    assert metric.sum.is_monotonic
+    assert metric.sum.aggregation_temporality == AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
+    point, next_point = metric.sum.data_points[0], second.scope_metrics[0].metrics[0].sum.data_points[0]
+    assert (point.as_int, point.WhichOneof("value")) == (1, "as_int")
+    assert point.time_unix_nano == next_point.start_time_unix_nano  # deltas do not overlap
+
+
+async def test_spans_that_are_no_flow_runs_are_not_counted() -> None:
+    span = flow_span()
+    span.span.attributes[1].value.string_value = "not an id"
+    assert await counted("COMPLETED", span) == []
+
+
+async def test_the_memory_of_runs_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finished_runs, "_REMEMBERED", 3)
+    finished = runs("PAUSED", Kept())
+    finished.ended(flow_span(run=UUID(int=number << 64)) for number in range(1, 10))
+    assert len(finished._undecided) == 3
