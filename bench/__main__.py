@@ -45,8 +45,9 @@ def run(plan: Plan, load: LoadProgram) -> Results:
     for way in list(WAYS) * plan.lives:
         with _left_out(results, way):
             results.lives.append(measure.life(way, load))
-    with _left_out(results, SIDECAR):
-        results.many_runs = measure.many_runs(load, plan.run_requests)
+    for _ in range(plan.lives):
+        with _left_out(results, SIDECAR):
+            results.many_runs.append(measure.many_runs(load))
     for number in range(1, plan.rounds + 1):
         for case in plan.cases:
             print(f"round {number}: {case.layer}, {case.protocol}, {case.spans} spans a request", flush=True)

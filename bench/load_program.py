@@ -1,6 +1,8 @@
 """Drives the load program (``bench/load``, in Go), which is both the client and the destination.
 
-In Go, because what a client in Python measures on few cores is to a good part itself.
+In Go, because what a client in Python measures is to a good part itself: with 2 cores and 10,000 spans a
+second into this program's own destination, the median latency of a client of ``grpc.aio`` was 2 ms with 512
+spans a request and 1.1 ms with 50, this one's 0.8 and 0.3 ms.
 """
 
 from __future__ import annotations
@@ -44,7 +46,7 @@ _SPAN: Final[dict[str, str | int]] = {
     "thread.id": 140_213,
 }
 # What has not come for so long is lost: no queue here waits longer between two tries that fail.
-_QUIET_SECONDS: Final = 5.0
+_QUIET_SECONDS: Final = 4.0
 
 
 class LoadError(RuntimeError):

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _WARM_UP_RATE, _WARM_UP_SECONDS = 5_000, 0.5
 _IDLE_SECONDS = 1.0
+# A process is idle that used less than this share of a core while it was looked at.
+_IDLE_LOOK_SECONDS, _IDLE_SHARE = 0.3, 0.05
 # Of the measurement of many runs: small requests, so that a run's share of the cost shows.
 _RUN_SPANS = 10
 _RUN_RATE = 5_000
@@ -142,20 +144,35 @@ def life(way_name: str, load: LoadProgram) -> Life:
         return Life(way_name, way.start_seconds, idle, way.stop())
 
 
-def many_runs(load: LoadProgram, requests: int) -> ManyRuns:
-    """Send the sidecar data of one run, of many in turn, and of one again; it asks Prefect's API for each."""
+def many_runs(load: LoadProgram) -> ManyRuns:
+    """Send the sidecar data of one run, of many, and of one again; it asks Prefect's API for each.
+
+    Raises:
+        Unavailable: the sidecar does not run here.
+    """
     api = {semconv.ENV_PREFECT_API_URL.name: f"http://{load.address}/api"}
-    seconds = requests * _RUN_SPANS / _RUN_RATE
+    seconds = DISTINCT_RUNS * _RUN_SPANS / _RUN_RATE
     cpu, rss = [], []
     with ways.running(SIDECAR, "none", load.address, **api) as way:
         pid = way.pids[ways.PYTHON]
         load.send(way.grpc, Load("grpc", _RUN_SPANS, _RUN_RATE, _WARM_UP_SECONDS))
         for runs in (1, DISTINCT_RUNS, 1):
-            before = cpu_seconds(pid)
+            before = _cpu_when_idle(pid)
             sent = load.send(way.grpc, Load("grpc", _RUN_SPANS, _RUN_RATE, seconds, runs))
-            cpu.append((cpu_seconds(pid) - before) / max(1, len(sent.latencies) * _RUN_SPANS) * 1e6)
+            cpu.append((_cpu_when_idle(pid) - before) / max(1, len(sent.latencies) * _RUN_SPANS) * 1e6)
             rss.append(megabytes(pid))
     return ManyRuns((cpu[0], cpu[1], cpu[2]), (rss[0], rss[1], rss[2]))
+
+
+def _cpu_when_idle(pid: int) -> float:
+    """Return the CPU time of a process once it is idle: runs are looked up after their requests."""
+    before = cpu_seconds(pid)
+    while True:
+        time.sleep(_IDLE_LOOK_SECONDS)
+        now = cpu_seconds(pid)
+        if now - before < _IDLE_LOOK_SECONDS * _IDLE_SHARE:
+            return now
+        before = now
 
 
 def cpu_seconds(pid: int) -> float:

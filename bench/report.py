@@ -167,13 +167,11 @@ def _lives(results: Results) -> str:
 
 
 def _many_runs(results: Results) -> list[str]:
-    if results.many_runs is None:
-        return []
-    names = ("one run", f"{DISTINCT_RUNS:,} runs in turn, each looked up in Prefect's API", "one run again")
-    rows = [
-        (name, f"{cpu:.1f}", f"{rss:.1f}")
-        for name, cpu, rss in zip(names, results.many_runs.cpu, results.many_runs.rss, strict=True)
-    ]
+    names = ("one run", f"{DISTINCT_RUNS:,} runs, each looked up in Prefect's API", "one run again")
+    rows = []
+    for part, name in enumerate(names):
+        cpu = spread((each.cpu[part] for each in results.many_runs), 1)
+        rows.append((name, cpu, spread((each.rss[part] for each in results.many_runs), 1)))
     return [
         "## Many runs\n",
         "The sidecar's Python, one after the other in one process, with 10 spans a request.\n",

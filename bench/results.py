@@ -22,13 +22,13 @@ class Results:
     Attributes:
         phases: of all rounds.
         lives: of all ways.
-        many_runs: of the sidecar; None where it does not run here.
+        many_runs: of the sidecar.
         missing: the ways, or parts of them, that could not be measured, and why.
     """
 
     phases: list[Phase] = field(default_factory=list)
     lives: list[Life] = field(default_factory=list)
-    many_runs: ManyRuns | None = None
+    many_runs: list[ManyRuns] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)
 
     def rounds(self, case: Case, way: str, rate: int) -> list[Phase]:

@@ -90,10 +90,8 @@ def _worst(values: Iterable[float | None]) -> float | None:
 
 
 def _growth(results: Results) -> float | None:
-    if results.many_runs is None:
-        return None
-    before, _, after = results.many_runs.cpu
-    return after / before
+    ratios = [after / before for before, _, after in (each.cpu for each in results.many_runs)]
+    return statistics.median(ratios) if ratios else None
 
 
 # Where several cases speak of one target, that of the two protocols with the worse median counts.

@@ -83,7 +83,7 @@ def test_each_target_says_what_was_measured_and_whether_it_was_reached(
     found = Results(
         phases=[phase(COLLECTOR, p99=2.0), phase(p99=8.0, lost=3)],
         lives=[Life(SIDECAR, 0.4, {PYTHON: 30.0}, 1.2)],
-        many_runs=ManyRuns((10.0, 40.0, 15.0), (40.0, 44.0, 44.0)),
+        many_runs=[ManyRuns((10.0, 40.0, 15.0), (40.0, 44.0, 44.0))],
     )
     (target,) = (target for target in targets.TARGETS if target.what.startswith(what))
     assert target.read(found) == measured
@@ -108,10 +108,11 @@ def test_a_row_of_the_page_has_a_cell_for_each_head() -> None:
 
 def test_the_hop_that_decodes_makes_the_same_request_as_the_splice() -> None:
     request = ExportTraceServiceRequest()
-    of_resource = request.resource_spans.add()
-    of_resource.resource.attributes.add(key="service.name").value.string_value = "load"
-    of_resource.scope_spans.add().spans.add(name="one")
-    of_resource.scope_spans.add().spans.add(name="two")
+    for names in (["one"], ["two", "three"]):
+        of_resource = request.resource_spans.add()
+        of_resource.resource.attributes.add(key="service.name").value.string_value = "load"
+        for name in names:
+            of_resource.scope_spans.add().spans.add(name=name)
     body = request.SerializeToString()
 
     def replace(resource: bytes) -> bytes:
@@ -122,4 +123,4 @@ def test_the_hop_that_decodes_makes_the_same_request_as_the_splice() -> None:
     assert ExportTraceServiceRequest.FromString(decoded.body) == ExportTraceServiceRequest.FromString(
         spliced.body
     )
-    assert decoded.records == spliced.records == 2
+    assert decoded.records == spliced.records == 3
