@@ -20,7 +20,7 @@ WAYS: Final = {
 AS_MANY: Final = 0
 """A rate: as many spans a second as are taken, by CLIENTS clients that each wait for their answer."""
 CLIENTS: Final = 4
-SECONDS: Final = {1_000: 2.0, 10_000: 3.0, AS_MANY: 0.4}
+SECONDS: Final = {1_000: 2.0, 10_000: 3.0, AS_MANY: 0.6}
 """How long each rate is kept up, in spans a second."""
 GATE_RATE: Final = 10_000
 """The rate that the targets speak of."""

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from typing import TYPE_CHECKING, Final
 
-from bench.cases import AS_MANY, ATTRIBUTES, CLIENTS, COLLECTOR, DISTINCT_RUNS, GATE_RATE, SECONDS, WAYS
-from bench.results import hop_share, spread, whole_cpu
+from bench.cases import (
+    AS_MANY,
+    ATTRIBUTES,
+    CLIENTS,
+    COLLECTOR,
+    DISTINCT_RUNS,
+    GATE_RATE,
+    SECONDS,
+    SIDECAR,
+    WAYS,
+)
+from bench.results import hop_share, middle, spread, whole_cpu
 from bench.targets import TARGETS
 from bench.ways import PYTHON
 
@@ -55,7 +66,7 @@ _READING: Final = f"""\
 - **Lost** are spans whose request was acknowledged and that had not come when nothing came any more.
 - *As many as are taken*: {CLIENTS} clients, each of which sends when its last request was answered, for
   {SECONDS[AS_MANY]:.1f} s. What is taken faster than it is delivered is on disk meanwhile; *delivered* counts
-  until the last had come.
+  until the last had come, which is at least the second for which a queue waits to fill a batch.
 - rotel's X-Ray exporter sends 50 segments at a time; a request of many more it acknowledges and drops ("Too
   many batch items split, dropping data"). Its segments have few of a span's attributes and no annotations.
 """
@@ -86,7 +97,8 @@ def page(results: Results, plan: Plan, machine: Mapping[str, str], seconds: floa
             parts.append(f"## {title}\n")
         for rate in rates:
             parts += _rate(results, plan, layer, rate)
-    parts += ["## Start, rest and end\n", _lives(results), *_many_runs(results), _READING]
+    parts += [*_saved(results, plan), "## Start, rest and end\n", _lives(results)]
+    parts += [*_many_runs(results), _READING]
     return "\n".join(parts)
 
 
@@ -152,6 +164,23 @@ def _cells(rounds: list[Phase], rate: int, base: list[float]) -> list[str]:
         *(as_many if rate == AS_MANY else ()),
         f"{lost:,} of {acknowledged:,}" + (f"; {twice:,} twice" if twice else ""),
     ]
+
+
+def _saved(results: Results, plan: Plan) -> list[str]:
+    """Compare the two ways into X-Ray: the whole pipeline's CPU, with the sidecar."""
+    rows = []
+    for case, newer in itertools.product(plan.cases, plan.cases):
+        same = (case.protocol, case.spans) == (newer.protocol, newer.spans)
+        if same and (case.layer, newer.layer) == ("xray", "xray-otlp"):
+            classic = middle(results.rounds(case, SIDECAR, GATE_RATE), whole_cpu)
+            by_otlp = middle(results.rounds(newer, SIDECAR, GATE_RATE), whole_cpu)
+            if classic and by_otlp:
+                saved = f"{100 * (1 - by_otlp / classic):.0f} %"
+                rows.append((f"{case.spans} {case.protocol}", f"{classic:.1f}", f"{by_otlp:.1f}", saved))
+    head = ("request", "`xray`, whole µs", "`xray-otlp`, whole µs", "saved")
+    return (
+        [f"## What `xray-otlp` saves at {GATE_RATE:,} spans a second\n", _table(head, rows)] if rows else []
+    )
 
 
 def _lives(results: Results) -> str:

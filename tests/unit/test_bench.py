@@ -106,6 +106,14 @@ def test_a_row_of_the_page_has_a_cell_for_each_head() -> None:
     assert "4.0 (3.0 … 5.0) | +1.0 " in rows[1]
 
 
+def test_what_the_newer_way_into_xray_saves_is_of_the_same_request() -> None:
+    newer = QUICK.cases[2]
+    found = Results(
+        phases=[phase(sidecar=4.0, Collector=36.0), phase(case=newer, sidecar=4.0, Collector=6.0)]
+    )
+    assert "| 512 grpc | 40.0 | 10.0 | 75 % |" in report.page(found, QUICK, {}, 60)
+
+
 def test_the_hop_that_decodes_makes_the_same_request_as_the_splice() -> None:
     request = ExportTraceServiceRequest()
     for names in (["one"], ["two", "three"]):
