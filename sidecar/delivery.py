@@ -20,7 +20,8 @@ _SAMPLE = re.compile(r"^(?P<name>otelcol_exporter_\w+)\{(?P<labels>[^}]*)\} (?P<
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
 _RECORDS: Final = {"spans": "traces", "log_records": "logs", "metric_points": "metrics"}
 _QUEUE_SIZE: Final = "otelcol_exporter_queue_size"
-_OUTCOMES: Final = {"otelcol_exporter_sent_": "sent", "otelcol_exporter_send_failed_": "failed"}
+_SENT: Final = "otelcol_exporter_sent_"
+_FAILED: Final = "otelcol_exporter_send_failed_"
 # Exporters that feed a queue back into the Collector itself: what they send is not delivered yet.
 LOOP_PREFIX: Final = "otlp_grpc/loop-"
 _TIMEOUT_SECONDS = 2.0
@@ -32,7 +33,7 @@ class Deliveries:
 
     Attributes:
         sent: records delivered.
-        failed: records given up for good: the destination will never take them.
+        failed: records given up for good, by the exporter whose queue they have left.
         queued_bytes: bytes in each exporter's queue, loops included.
     """
 
@@ -59,23 +60,26 @@ def _sum(one: dict[tuple[str, str], int], other: dict[tuple[str, str], int]) -> 
 def parse(text: str) -> Deliveries:
     """Read the Collector's metrics from Prometheus's text format."""
     result = Deliveries()
+    failed: dict[tuple[str, str], int] = {}
     for sample in _SAMPLE.finditer(text):
         labels = dict(_LABEL.findall(sample["labels"]))
         exporter, value = labels.get("exporter", ""), int(float(sample["value"]))
-        if sample["name"] == _QUEUE_SIZE:
+        name = sample["name"].removesuffix("_total")
+        if name == _QUEUE_SIZE:
             result.queued_bytes[labels.get("data_type", ""), exporter] = value
-        elif not exporter.startswith(LOOP_PREFIX):
-            _count(result, sample["name"].removesuffix("_total"), exporter, value)
+        elif name.startswith(_FAILED):
+            _count(failed, name.removeprefix(_FAILED), exporter, value)
+        elif name.startswith(_SENT) and not exporter.startswith(LOOP_PREFIX):
+            _count(result.sent, name.removeprefix(_SENT), exporter, value)
+    # Only who has a queue gives up: what an exporter behind a loop failed to send, the loop sends again.
+    result.failed.update({key: count for key, count in failed.items() if key in result.queued_bytes})
     return result
 
 
-def _count(result: Deliveries, name: str, exporter: str, value: int) -> None:
-    for prefix, outcome in _OUTCOMES.items():
-        if name.startswith(prefix):
-            signal = _RECORDS.get(name.removeprefix(prefix))
-            if signal is not None:
-                counted: dict[tuple[str, str], int] = getattr(result, outcome)
-                counted[signal, exporter] = counted.get((signal, exporter), 0) + value
+def _count(counts: dict[tuple[str, str], int], records: str, exporter: str, value: int) -> None:
+    signal = _RECORDS.get(records)
+    if signal is not None:
+        counts[signal, exporter] = counts.get((signal, exporter), 0) + value
 
 
 class DeliveryMonitor:

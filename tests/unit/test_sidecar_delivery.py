@@ -11,7 +11,8 @@ TEXT = """\
 # TYPE otelcol_exporter_sent_spans counter
 otelcol_exporter_sent_spans{exporter="awsxray"} 120
 otelcol_exporter_sent_spans{exporter="otlp_grpc/loop-xray"} 120
-otelcol_exporter_send_failed_spans{exporter="awsxray"} 3
+otelcol_exporter_send_failed_spans{exporter="awsxray"} 500
+otelcol_exporter_send_failed_spans{exporter="otlp_grpc/loop-xray"} 3
 otelcol_exporter_sent_log_records{exporter="awscloudwatchlogs"} 1e+03
 otelcol_exporter_queue_size{data_type="traces",exporter="otlp_grpc/loop-xray"} 0
 otelcol_exporter_queue_size{data_type="logs",exporter="awscloudwatchlogs"} 2048
@@ -23,8 +24,13 @@ otelcol_process_uptime 3.2
 def test_sent_failed_and_queued_are_read_and_loops_are_no_destination() -> None:
     read = parse(TEXT)
     assert read.sent == {("traces", "awsxray"): 120, ("logs", "awscloudwatchlogs"): 1000}
-    assert read.failed == {("traces", "awsxray"): 3}
+    assert read.failed == {("traces", "otlp_grpc/loop-xray"): 3}
     assert read.queued_bytes == {("traces", "otlp_grpc/loop-xray"): 0, ("logs", "awscloudwatchlogs"): 2048}
+
+
+def test_what_failed_behind_a_queue_is_not_given_up() -> None:
+    """The queue before ``awsxray`` sends again what it failed to send."""
+    assert ("traces", "awsxray") not in parse(TEXT).failed
 
 
 def test_it_is_drained_when_every_queue_is_empty_loops_too() -> None:
@@ -49,6 +55,6 @@ def test_the_accounts_tell_the_door_from_the_far_end() -> None:
         "refused": {"traces": 0, "logs": 4, "metrics": 0},
         "malformed": {"traces": 0, "logs": 0, "metrics": 0},
         "delivered": {"logs": {"awscloudwatchlogs": 1000}, "traces": {"awsxray": 120}},
-        "given_up": {"traces": {"awsxray": 3}},
+        "given_up": {"traces": {"otlp_grpc/loop-xray": 3}},
         "left_on_disk": {"logs": {"awscloudwatchlogs": 2048}},
     }
