@@ -1,4 +1,4 @@
-"""What issue 4 wants reached, each with how it is read from the results."""
+"""What is to be reached, each with how it is read from the results."""
 
 from __future__ import annotations
 
