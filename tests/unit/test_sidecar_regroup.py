@@ -84,6 +84,11 @@ def test_what_was_said_of_the_resources_own_run_is_not_said_of_another() -> None
     ]
 
 
+def test_the_resources_own_run_comes_first_and_the_others_as_they_are_met() -> None:
+    resources = [attributes(r.resource.attributes) for r in regrouped(request(A, [C, B, A])).resource_spans]
+    assert [resource[semconv.FLOW_RUN_ID] for resource in resources] == [A, C, B]
+
+
 def test_scopes_and_schema_urls_stay_with_their_records() -> None:
     of_b = regrouped(request(A, [A], [B], [A, B])).resource_spans[1]
     assert of_b.schema_url == "https://schema"
