@@ -13,16 +13,16 @@ import signal
 import socket
 import sys
 from collections import deque
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_prefect import collector as configuration
 from otel_prefect import semconv
-from sidecar import metrics, tether
+from sidecar import metrics, queue_size, tether
 from sidecar.settings import Address
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from pathlib import Path
 
     from sidecar.forward import CollectorClient
     from sidecar.metrics import SelfMetrics
@@ -70,6 +70,10 @@ def environment(environ: Mapping[str, str], task_id: str | None, telemetry: Addr
     own[semconv.ENV_COLLECTOR_METRICS_PORT.name] = str(telemetry.port)
     if task_id and not own.get(semconv.ENV_LOG_STREAM.name):
         own[semconv.ENV_LOG_STREAM.name] = task_id
+    if not own.get(semconv.ENV_QUEUE_BYTES.name):
+        folder = Path(own.get(semconv.ENV_DATA_DIR.name) or semconv.ENV_DATA_DIR.default) / "queue"
+        queues = len(configuration.layers(own)) + 1  # one is that of the X-Ray SDKs
+        own[semconv.ENV_QUEUE_BYTES.name] = str(queue_size.of_each(folder, queues))
     return configuration.environment(own)
 
 

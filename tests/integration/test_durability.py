@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -253,3 +254,32 @@ def test_sigterm_in_mid_load_delivers_what_it_can_and_leaves_the_rest_to_the_nex
     with started(tmp_path, environ) as running:
         settle(in_aws(aws), sent, record)
         assert running.stop()["left_on_disk"] == {}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a disk of a few MB has to be mounted, which needs root")
+def test_a_disk_that_gets_full_has_clients_come_again_and_loses_nothing(
+    tmp_path: Path, record: Record
+) -> None:
+    """The queues refuse before the disk does, and go on when there is room again."""
+    aws = aws_faults.region()
+    (tmp_path / "data").mkdir()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(small_disk(tmp_path / "data", mib=24))
+        running = stack.enter_context(started(tmp_path, environment(tmp_path, aws)))
+        sent = stack.enter_context(load.running(clients(running, "a full disk", text="x" * 2000)))
+        wait_for(sent.answers.copy, lambda told: min(told.get("UNAVAILABLE", 0), told.get("503", 0)) > 4)
+        stack.enter_context(aws_faults.serving(aws))
+        sent.wait_acknowledged(1000)
+        sent.stop()
+        settle(in_aws(aws), sent, record)
+        assert running.stop()["left_on_disk"] == {}
+    assert "no space left on device" not in running.stderr.read_text()
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, mib: int) -> Iterator[None]:
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}m", "none", folder], check=True)  # noqa: S607
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)  # noqa: S607

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
+from typing import TYPE_CHECKING
+
 import pytest
 
 from otel_prefect import semconv
-from sidecar import collector
+from sidecar import collector, queue_size
 from sidecar.settings import Address
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -60,3 +66,19 @@ def test_prefects_credentials_are_not_handed_on() -> None:
     assert "PREFECT_API_KEY" not in given
     assert "PREFECT_API_AUTH_STRING" not in given
     assert given["AWS_SECRET_ACCESS_KEY"] == "needed"
+
+
+def test_the_queues_share_what_the_disk_has_free(tmp_path: Path) -> None:
+    name, telemetry = semconv.ENV_QUEUE_BYTES.name, Address("127.0.0.1", 1)
+    environ = {semconv.ENV_DATA_DIR.name: str(tmp_path / "not there yet")}
+    given = int(collector.environment(environ, None, telemetry)[name])
+    assert 0 < given <= queue_size.LARGEST
+    disk = shutil.disk_usage(tmp_path)
+    assert queue_size.of_each(tmp_path, 1000) == pytest.approx(disk.free / 4000, rel=0.1)
+    assert collector.environment({**environ, name: "5000"}, None, telemetry)[name] == "5000"
+
+
+def test_what_the_queues_hold_already_counts_as_theirs(tmp_path: Path) -> None:
+    before = queue_size.of_each(tmp_path, 10_000)
+    (tmp_path / "queue").write_bytes(bytes(64 * 1024 * 1024))
+    assert queue_size.of_each(tmp_path, 10_000) == pytest.approx(before, rel=0.01)
