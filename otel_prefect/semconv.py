@@ -233,8 +233,8 @@ ENV_DATA_DIR = _variable(
 )
 ENV_QUEUE_BYTES = _variable(
     "OTEL_PREFECT_QUEUE_BYTES",
-    "2000000000",
-    "collector",
+    "2000000000; in a sidecar less on a small disk",
+    "sidecar collector",
     "Bytes that each destination's queue may hold on disk; beyond it new data is refused.",
 )
 ENV_MEMORY_LIMIT_MIB = _variable(
