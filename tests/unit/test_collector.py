@@ -120,14 +120,14 @@ def test_every_exporter_that_sends_retries_for_ever_from_a_queue_on_disk(layer: 
 def test_spans_in_progress_go_to_classic_xray_only(layer: str) -> None:
     everything = (CONFIG / f"{layer}.yaml").read_text()
     takes_them = layer in {"traces/xray", "traces/none"}
-    assert (semconv.XRAY_IN_PROGRESS in everything) != takes_them
+    assert (f'["{semconv.XRAY_IN_PROGRESS}"] == true' in everything) != takes_them
 
 
 def test_every_default_in_the_yaml_is_the_one_that_the_docs_show() -> None:
     """Only AWS's own variables are not ours to document."""
     variables = {variable.name: variable for variable in semconv.variables()}
     computed = {semconv.ENV_LOG_STREAM.name, semconv.ENV_OTLP_INSECURE.name,
-                semconv.ENV_OPENSEARCH_AUTHORIZATION.name}  # fmt: skip
+                semconv.ENV_OPENSEARCH_AUTHORIZATION.name, semconv.ENV_QUEUE_BYTES.name}  # fmt: skip
     second = {semconv.ENV_OTLP_ENDPOINT.name}  # where the second Collector listens; no default for senders
     found = set()
     for path in CONFIG.rglob("*.yaml"):
