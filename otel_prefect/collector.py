@@ -40,12 +40,20 @@ _LAYER_EXTENSIONS = {
 }
 
 
+# The connector in redaction.yaml that gives on what was redacted.
+_REDACTED_ENTRY = "forward/redacted"
+
+
 class CollectorNotFound(Exception):  # noqa: N818 - a state that the caller asks about, as KeyError is
     """Raised when there is no Collector to start: none is named and none is built."""
 
 
 class UnknownLayer(ValueError):  # noqa: N818 - says what is wrong with a value, as ValueError does
     """Raised when a variable names a layer that has no file."""
+
+
+class InvalidSetting(ValueError):  # noqa: N818 - as above
+    """Raised when a variable has a value that it does not take."""
 
 
 @dataclass(frozen=True)
@@ -142,9 +150,10 @@ def layers(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
 
 
 def config_files(environ: Mapping[str, str] = os.environ, distribution: Distribution = MAIN) -> list[Path]:
-    """Return the files that the Collector merges, in order: base, one a layer, the user's own.
+    """Return the files that the Collector merges, in order: base, redaction, one a layer, the user's own.
 
     Raises:
+        InvalidSetting: ``OTEL_PREFECT_REDACTION`` is neither true nor false.
         UnknownLayer: a variable names a layer that does not exist.
         FileNotFoundError: ``OTEL_PREFECT_COLLECTOR_CONFIG`` names a file that does not exist, or
             ``OTEL_PREFECT_COLLECTOR_CONFIG_DIR`` a folder without ``base.yaml``.
@@ -178,12 +187,15 @@ def environment(environ: Mapping[str, str] = os.environ, distribution: Distribut
 
     The Collector's ``${env:NAME:-default}`` takes the default where NAME is unset, but not where it is
     empty, as it is when a task definition's parameter was left blank: such a variable of ours is taken
-    out. What cannot be a constant in YAML is filled in: the log stream, that a loopback address is spoken
-    to without TLS, and the header of basic auth.
+    out. What cannot be a constant in YAML is filled in: the log stream, where segments of X-Ray SDKs join,
+    that a loopback address is spoken to without TLS, and the header of basic auth.
     """
     ours = {variable.name for variable in semconv.variables() if "collector" in variable.read_by}
     result = {name: value for name, value in environ.items() if value or name not in ours}
     result.setdefault(semconv.ENV_LOG_STREAM.name, socket.gethostname())
+    if _redacts(environ, distribution):
+        result[semconv.ENV_ENTRY.name] = _REDACTED_ENTRY
+    result.setdefault(semconv.ENV_XRAY_SDK_TARGET.name, f"unix-abstract:///{_socket_name(result)}:0")
     if _is_loopback(result.get(semconv.ENV_OTLP_ENDPOINT.name, "")):
         result.setdefault(semconv.ENV_OTLP_INSECURE.name, "true")
     user = result.get(semconv.ENV_OPENSEARCH_USERNAME.name)
@@ -204,8 +216,11 @@ def target(environ: Mapping[str, str] = os.environ, distribution: Distribution =
     """
     if distribution is OPENSEARCH:
         return environ.get(semconv.ENV_OTLP_ENDPOINT.name, "")
-    name = environ.get(semconv.ENV_COLLECTOR_SOCKET.name) or semconv.ENV_COLLECTOR_SOCKET.default
-    return f"unix-abstract:/{name}:0"
+    return f"unix-abstract:/{_socket_name(environ)}:0"
+
+
+def _socket_name(environ: Mapping[str, str]) -> str:
+    return environ.get(semconv.ENV_COLLECTOR_SOCKET.name) or semconv.ENV_COLLECTOR_SOCKET.default
 
 
 def socket_target(environ: Mapping[str, str] = os.environ) -> str:
@@ -259,12 +274,20 @@ def _used(environ: Mapping[str, str], distribution: Distribution) -> tuple[str, 
     return layers(environ) if distribution.layers is None else distribution.layers
 
 
+def _redacts(environ: Mapping[str, str], distribution: Distribution) -> bool:
+    written = environ.get(semconv.ENV_REDACTION.name, "").strip().lower()
+    if written not in ("", "true", "false"):
+        raise InvalidSetting(f"{semconv.ENV_REDACTION.name}={written!r}: true or false is needed")
+    return written == "true" and distribution is MAIN
+
+
 def _shipped_files(environ: Mapping[str, str], distribution: Distribution) -> list[Path]:
     folder = config_dir(environ)
     base = folder / distribution.base
     if not base.is_file():
         raise FileNotFoundError(f"{semconv.ENV_COLLECTOR_CONFIG_DIR.name}: there is no file {base}")
-    return [base, *(folder / f"{layer}.yaml" for layer in _used(environ, distribution))]
+    redaction = [folder / "redaction.yaml"] if _redacts(environ, distribution) else []
+    return [base, *redaction, *(folder / f"{layer}.yaml" for layer in _used(environ, distribution))]
 
 
 def _own_files(environ: Mapping[str, str], distribution: Distribution) -> list[Path]:

@@ -55,6 +55,7 @@ def main(args: argparse.Namespace) -> int:
     except (
         collector.CollectorNotFound,
         collector.UnknownLayer,
+        collector.InvalidSetting,
         collector_build.BuildError,
         OSError,
     ) as error:
@@ -68,7 +69,7 @@ def validate(distribution: collector.Distribution = collector.MAIN) -> None:
     Raises:
         CommandError: it is rejected; the text is the Collector's own, in one line.
         collector.CollectorNotFound: there is no Collector to ask.
-        collector.UnknownLayer: a variable names a layer that does not exist.
+        collector.UnknownLayer, collector.InvalidSetting: a variable cannot be used.
         FileNotFoundError: a file that a variable names does not exist.
     """
     _ask(distribution, ["validate", *collector.arguments(distribution=distribution)])

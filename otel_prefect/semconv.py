@@ -93,6 +93,8 @@ PREFECT_RUN_NAME: Final = "prefect.run.name"
 PREFECT_RUN_TYPE: Final = "prefect.run.type"
 """These three are set by Prefect on the spans it makes itself (``flow`` or ``task``)."""
 
+PREFECT_SCOPE: Final = "prefect"
+"""The instrumentation scope of the spans that Prefect makes of runs."""
 PROGRAM_SCOPE: Final = "otel_prefect.program"
 """The instrumentation scope of the span of ``otel-prefect run``."""
 PREFECT_STATE_TYPE: Final = "prefect.state.type"
@@ -225,6 +227,25 @@ ENV_OTELCOL_BIN = _variable(
 ENV_TRACES = _variable("OTEL_PREFECT_TRACES", "xray", "sidecar command", "Layers that traces go to.")
 ENV_LOGS = _variable("OTEL_PREFECT_LOGS", "cloudwatch", "sidecar command", "Layers that logs go to.")
 ENV_METRICS = _variable("OTEL_PREFECT_METRICS", "emf", "sidecar command", "Layers that metrics go to.")
+ENV_REDACTION = _variable(
+    "OTEL_PREFECT_REDACTION",
+    "false",
+    "sidecar command",
+    "`true`: the Collector masks what looks like a secret or an e-mail address before anything leaves or is "
+    "kept on disk.",
+)
+ENV_ENTRY = _variable(
+    "OTEL_PREFECT_ENTRY",
+    "otlp",
+    "collector",
+    "Where the layers take their data from; set by the sidecar where redaction is on.",
+)
+ENV_XRAY_SDK_TARGET = _variable(
+    "OTEL_PREFECT_XRAY_SDK_TARGET",
+    "the Collector itself",
+    "collector",
+    "Where segments of X-Ray SDKs are sent on to (OTLP/gRPC): set by the sidecar to its own door.",
+)
 ENV_DATA_DIR = _variable(
     "OTEL_PREFECT_DATA_DIR",
     "/var/lib/otel-prefect",
@@ -379,7 +400,7 @@ ENV_MAX_IN_FLIGHT_MIB = _variable(
 ENV_BEARER_TOKEN = _variable(
     "OTEL_PREFECT_BEARER_TOKEN",
     "",
-    "sidecar",
+    "sidecar collector",
     "Where set, OTLP is taken only with `Authorization: Bearer …`. For an address that is not loopback.",
 )
 ENV_ON_COLLECTOR_FAILURE = _variable(

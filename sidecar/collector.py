@@ -46,7 +46,6 @@ _NOT_FOR_THE_COLLECTOR = (
     semconv.ENV_PREFECT_API_KEY.name,
     semconv.ENV_PREFECT_API_AUTH_STRING.name,
     semconv.ENV_PREFECT_CLIENT_CUSTOM_HEADERS.name,
-    semconv.ENV_BEARER_TOKEN.name,
 )
 
 
@@ -54,13 +53,16 @@ class CollectorError(RuntimeError):
     """Raised when the Collector cannot be started; the text has its own last words."""
 
 
-def environment(environ: Mapping[str, str], task_id: str | None, telemetry: Address) -> dict[str, str]:
+def environment(
+    environ: Mapping[str, str], task_id: str | None, telemetry: Address, door: Address
+) -> dict[str, str]:
     """Return the Collector's environment.
 
     Args:
         environ: the sidecar's.
         task_id: of the ECS task: the log stream, where none is set.
         telemetry: where the Collector shows its own metrics.
+        door: where the sidecar takes OTLP/gRPC: segments of X-Ray SDKs go there too.
     """
     own = dict(environ)
     for name in _NOT_FOR_THE_COLLECTOR:
@@ -68,6 +70,8 @@ def environment(environ: Mapping[str, str], task_id: str | None, telemetry: Addr
     # Two sidecars may share a network, and so the names of abstract sockets: on a laptop, in bridge mode.
     own[semconv.ENV_COLLECTOR_SOCKET.name] = f"otel-prefect-{os.getpid()}-{secrets.token_hex(4)}"
     own[semconv.ENV_COLLECTOR_METRICS_PORT.name] = str(telemetry.port)
+    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - an address to translate, not to bind
+    own[semconv.ENV_XRAY_SDK_TARGET.name] = str(Address(everywhere.get(door.host, door.host), door.port))
     if task_id and not own.get(semconv.ENV_LOG_STREAM.name):
         own[semconv.ENV_LOG_STREAM.name] = task_id
     if not own.get(semconv.ENV_QUEUE_BYTES.name):

@@ -24,6 +24,7 @@ _SENT: Final = "otelcol_exporter_sent_"
 _FAILED: Final = "otelcol_exporter_send_failed_"
 # Exporters that feed a queue back into the Collector itself: what they send is not delivered yet.
 LOOP_PREFIX: Final = "otlp_grpc/loop-"
+XRAY_SDK_QUEUE: Final = ("traces", f"{LOOP_PREFIX}xray-sdk")
 _TIMEOUT_SECONDS = 2.0
 
 
@@ -114,6 +115,11 @@ class DeliveryMonitor:
         except FetchError:
             return False
         return True
+
+    async def xray_sdk_pending(self) -> bool:
+        """Tell whether segments of X-Ray SDKs wait to come in by the sidecar's door."""
+        await self.read()
+        return self._last.queued_bytes.get(XRAY_SDK_QUEUE, 0) > 0
 
     async def wait_until_drained(self, deadline: float) -> bool:
         """Wait until the queues are empty; tell whether they are by ``deadline`` (the loop's clock)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from grpc import StatusCode
 
@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 
 PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
+# JSON is decoded to Python's own objects: that takes some twelve times its size in memory, and a second of
+# the event loop for so much. Who sends more has protobuf.
+LARGEST_JSON = 4 * 1024 * 1024
+_JSON_ROOM = 12
+_VARIABLE = semconv.ENV_MAX_REQUEST_MIB.name
 
 
 def routes(settings: Settings, intake: Intake) -> dict[tuple[str, str], Handler]:
@@ -43,10 +48,14 @@ def _handler(signal: Signal, settings: Settings, intake: Intake) -> Handler:
             if content_type not in (PROTOBUF, JSON):
                 raise _not_taken("Content-Type", content_type, f"{PROTOBUF} or {JSON}")
             with intake.room.hold() as take_room:
-                body = await _read(request, settings.max_request_bytes, take_room)
                 if content_type == PROTOBUF:
+                    limit = _Limit(settings.max_request_bytes, f"{_VARIABLE} raises the limit")
+                    body = await _read(request, limit, take_room)
                     response = await intake.take(signal, "http", body, LONGEST_SECONDS)
                 else:
+                    limit = _Limit(min(LARGEST_JSON, settings.max_request_bytes), f"{PROTOBUF} takes more")
+                    body = await _read(request, limit, take_room)
+                    take_room((_JSON_ROOM - 1) * len(body))
                     response = await _take_json(signal, intake, body)
         except Refusal as refusal:
             return _refused(refusal, content_type)
@@ -67,7 +76,14 @@ async def _take_json(signal: Signal, intake: Intake, body: bytes) -> bytes:
     return otlp_json.encode_response(signal, response)
 
 
-async def _read(request: Request, limit: int, take_room: Callable[[int], None]) -> bytes:
+class _Limit(NamedTuple):
+    """The bytes that a body may have after decompression, and what to do where it has more."""
+
+    size: int
+    way_out: str
+
+
+async def _read(request: Request, limit: _Limit, take_room: Callable[[int], None]) -> bytes:
     """Return the request's body, decompressed; never more of it than the limit is held.
 
     Raises:
@@ -84,16 +100,16 @@ async def _read(request: Request, limit: int, take_room: Callable[[int], None]) 
     def keep(part: bytes) -> None:
         nonlocal size
         size += len(part)
-        if size > limit:
-            raise too_large(limit, semconv.ENV_MAX_REQUEST_MIB.name)
+        if size > limit.size:
+            raise too_large(*limit)
         take_room(len(part))
         parts.append(part)
 
     try:
         async for chunk in request.body():
             received += len(chunk)
-            if received > limit:
-                raise too_large(limit, semconv.ENV_MAX_REQUEST_MIB.name)
+            if received > limit.size:
+                raise too_large(*limit)
             if decompressor is None:
                 keep(chunk)
             else:

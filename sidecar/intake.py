@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from otel_prefect import semconv
 from sidecar import metrics, regroup, wire
+from sidecar.open_spans import mentions_runs
 from sidecar.otlp import TRACES
 from sidecar.refusal import Refusal, busy, malformed
 
@@ -25,8 +26,7 @@ if TYPE_CHECKING:
     from sidecar.otlp import Signal
     from sidecar.wire import ResourceX
 
-# Marks of the spans of runs, which wait for the names of their run: they are what people look for.
-_OF_RUNS: Final = (semconv.PREFECT_RUN_ID.encode(), semconv.XRAY_IN_PROGRESS.encode())
+# Spans of runs wait so long for the names of their run: they are what people look for.
 _NAMES_SECONDS: Final = 1.0
 
 ACCEPTED: Final = "accepted"
@@ -82,7 +82,8 @@ class Intake:
         enricher: completes Resources.
         names: waits for so many seconds at most until what can be known of new runs is known; tells whether
             there were any.
-        on_traces: is shown each request of traces that was taken, as it was passed on.
+        on_traces: is shown each request of traces that was taken, as it was passed on, and told whether it
+            mentions runs.
         collector: where they go.
         room: bounds what is in work at once.
         numbers: counts what happened.
@@ -92,7 +93,7 @@ class Intake:
         self,
         enricher: Enricher,
         names: Callable[[float], Awaitable[bool]],
-        on_traces: Callable[[bytes], None],
+        on_traces: Callable[[bytes, bool], None],
         collector: CollectorClient,
         room: Room,
         numbers: SelfMetrics,
@@ -128,12 +129,13 @@ class Intake:
         try:
             spliced = self._complete(signal, body)
             records = spliced.records
-            if signal is TRACES and any(mark in body for mark in _OF_RUNS):
+            of_runs = signal is TRACES and mentions_runs(body)
+            if of_runs:
                 spliced = await self._with_names(spliced, body, timeout)
             response = await self._collector.export(signal, spliced.body, timeout) if body else b""
             outcome = ACCEPTED
             if signal is TRACES:
-                self._on_traces(spliced.body)
+                self._on_traces(spliced.body, of_runs)
             return response
         except wire.MalformedError as error:
             outcome = MALFORMED

@@ -134,7 +134,8 @@ class Sidecar:
         telemetry = collector.free_loopback_address()
         metadata = TaskMetadata(settings.ecs_metadata_url)
         task = await metadata.attributes()
-        environ = collector.environment(os.environ, str(task.get(semconv.AWS_ECS_TASK_ID, "")), telemetry)
+        task_id = str(task.get(semconv.AWS_ECS_TASK_ID, ""))
+        environ = collector.environment(os.environ, task_id, telemetry, settings.grpc)
         target = (
             configuration.socket_target(environ) if settings.collector is None else str(settings.collector)
         )
@@ -157,8 +158,8 @@ class Sidecar:
         _log.info("takes OTLP at grpc %s and http %s", settings.grpc, settings.http)
         return sidecar
 
-    def _traces_taken(self, body: bytes) -> None:
-        self.finished_runs.ended(self.open_spans.observe(body))
+    def _traces_taken(self, body: bytes, of_runs: bool) -> None:
+        self.finished_runs.ended(self.open_spans.observe(body, of_runs=of_runs))
 
     def problem(self) -> str | None:
         """Tell why data cannot be taken and forwarded now; None while it can."""
@@ -177,7 +178,7 @@ class Sidecar:
         last_call = deadline - min(_FLUSH_SECONDS, self.settings.drain_seconds / 2)
         self._draining = True
         _log.info("draining, for %g s at most", self.settings.drain_seconds)
-        while loop.time() < last_call and await self._senders_live(started):
+        while loop.time() < last_call and await self._more_comes(started):
             await asyncio.sleep(_POLL_SECONDS)
         await self._doors.aclose()
         await self.closer.close_the_rest()
@@ -202,6 +203,12 @@ class Sidecar:
         stack.push_async_callback(self.managed.stop)
         await self.managed.start()
         self._spawn(self._read_deliveries())
+
+    async def _more_comes(self, drain_started: float) -> bool:
+        """Tell whether a sender lives, or segments of X-Ray SDKs are still on their way to our door."""
+        if await self._senders_live(drain_started):
+            return True
+        return self.managed is not None and await self.deliveries.xray_sdk_pending()
 
     async def _senders_live(self, drain_started: float) -> bool:
         """Tell whether more data is to be expected: by ECS's word, else by whether any came lately."""

@@ -18,7 +18,6 @@ from opentelemetry.proto.logs.v1.logs_pb2 import SeverityNumber
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from otel_prefect import ids, semconv
-from sidecar import wire
 from sidecar.enrichment import set_value
 
 if TYPE_CHECKING:
@@ -31,12 +30,12 @@ _log = logging.getLogger("sidecar.open_spans")
 
 # Spans remembered; a killed process leaves the run it was in and the tasks that ran at once.
 LIMIT: Final = 4096
-# Up to so many, the end of one is found by searching for its id (some 15 µs each in 100 KB); beyond that by
-# decoding all spans.
+# Up to so many programs, the end of one is found by searching for its id (some 15 µs each in 100 KB); beyond
+# that by decoding all spans.
 _SEARCHED: Final = 16
-_MARK: Final = semconv.XRAY_IN_PROGRESS.encode()
-# How an attribute ``prefect.run.type`` that says ``flow`` is encoded.
-_OF_A_FLOW_RUN: Final = wire.string_attribute(semconv.PREFECT_RUN_TYPE, "flow")
+# Marks in the bytes of a request: a span that has only started, a run of Prefect.
+_IN_PROGRESS: Final = semconv.XRAY_IN_PROGRESS.encode()
+_OF_A_RUN: Final = semconv.PREFECT_RUN_ID.encode()
 # How Span.span_id (field 2, 8 bytes) is encoded; a parent's id is another field.
 _SPAN_ID: Final = b"\x12\x08"
 _CLOSED_BY_US: Final = "sidecar"
@@ -61,6 +60,11 @@ class OpenSpan:
         return _text(self.span.attributes, semconv.RECORD_FLOW_RUN_ID) or _text(
             self.resource.attributes, semconv.FLOW_RUN_ID
         )
+
+    @property
+    def is_of_prefect(self) -> bool:
+        """Whether it is a run of a flow or a task, by Prefect's own attributes."""
+        return _text(self.span.attributes, semconv.PREFECT_RUN_ID) is not None
 
     @property
     def closed_by_us(self) -> bool:
@@ -90,11 +94,20 @@ class Cause:
     time_unix_nano: int
 
 
+def mentions_runs(body: bytes) -> bool:
+    """Tell whether a request of traces has spans of runs in it: two searches, 0.1 µs a span together."""
+    return _OF_A_RUN in body or _IN_PROGRESS in body
+
+
 class OpenSpans:
     """The spans that are open. Each is known by its trace id and span id."""
 
     def __init__(self) -> None:
         self._open: OrderedDict[bytes, OpenSpan] = OrderedDict()
+        # Those that are no runs of Prefect: nothing in the bytes of their end says that it is one.
+        self._programs: set[bytes] = set()
+        # A start that was overtaken by its end must not open the span again.
+        self._ended: OrderedDict[bytes, None] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -102,28 +115,36 @@ class OpenSpans:
     def __iter__(self) -> Iterator[OpenSpan]:
         return iter(list(self._open.values()))
 
-    def observe(self, body: bytes) -> list[OpenSpan]:
-        """Note what a request of traces starts and ends; nearly always some searches and no more.
+    def observe(self, body: bytes, *, of_runs: bool) -> list[OpenSpan]:
+        """Note what a request of traces starts and ends.
+
+        Args:
+            body: the request.
+            of_runs: what :func:`mentions_runs` says of it.
 
         Returns:
             The spans of flow runs that ended in it.
         """
-        if _MARK not in body and _OF_A_FLOW_RUN not in body and not self._may_end_one(body):
+        if not of_runs and not self._may_end_a_program(body):
             return []
         try:
             request = ExportTraceServiceRequest.FromString(body)
         except DecodeError:
             return []  # the Collector refuses it
+        starts = _IN_PROGRESS in body
         ended = []
         for of_resource in request.resource_spans:
             for of_scope in of_resource.scope_spans:
+                # Reading the attributes of every span would double what the sidecar costs.
+                to_read = starts or of_scope.scope.name == semconv.PREFECT_SCOPE
                 for span in of_scope.spans:
+                    key = _key(span)
+                    if not to_read and key not in self._open:
+                        continue
                     seen = OpenSpan(of_resource.resource, of_scope.scope, span)
                     if _in_progress(span):
-                        self._started(seen)
-                        continue
-                    self._open.pop(_key(span), None)
-                    if seen.own_flow_run_id is not None:
+                        self._start(key, seen)
+                    elif self._end(key, seen) and seen.own_flow_run_id is not None:
                         ended.append(seen)
         return ended
 
@@ -141,7 +162,7 @@ class OpenSpans:
         traces, logs = ExportTraceServiceRequest(), ExportLogsServiceRequest()
         told: set[str | None] = set()
         for each in spans:
-            self._open.pop(_key(each.span), None)
+            self._end(_key(each.span), each)
             of_resource = traces.resource_spans.add(resource=each.resource)
             of_scope = of_resource.scope_spans.add(scope=each.scope)
             of_scope.spans.append(_ended(each.span, cause))
@@ -150,18 +171,34 @@ class OpenSpans:
                 _tell(logs, each, cause)
         return traces.SerializeToString(), logs.SerializeToString()
 
-    def _may_end_one(self, body: bytes) -> bool:
-        if len(self._open) > _SEARCHED:
+    def _may_end_a_program(self, body: bytes) -> bool:
+        if len(self._programs) > _SEARCHED:
             return True
-        return any(_SPAN_ID + each.span.span_id in body for each in self._open.values())
+        return any(_SPAN_ID + key[-8:] in body for key in self._programs)
 
-    def _started(self, started: OpenSpan) -> None:
-        self._open[_key(started.span)] = started
+    def _start(self, key: bytes, started: OpenSpan) -> None:
+        if key in self._ended:
+            return
+        self._open[key] = started
+        if not started.is_of_prefect:
+            self._programs.add(key)
         if len(self._open) > LIMIT:
-            self._open.popitem(last=False)
+            forgotten, _ = self._open.popitem(last=False)
+            self._programs.discard(forgotten)
             _log.warning(
                 "more than %d runs are open at once; the oldest is not closed if it is killed", LIMIT
             )
+
+    def _end(self, key: bytes, ended: OpenSpan) -> bool:
+        """Forget a span that has ended; tell whether it is a run's."""
+        was_open = self._open.pop(key, None) is not None
+        self._programs.discard(key)
+        if not was_open and not ended.is_of_prefect:
+            return False
+        self._ended[key] = None
+        if len(self._ended) > LIMIT:
+            self._ended.popitem(last=False)
+        return True
 
 
 def _key(span: Span) -> bytes:

@@ -63,10 +63,10 @@ def busy(message: str) -> Refusal:
     return Refusal(StatusCode.UNAVAILABLE, message, retry=True)
 
 
-def too_large(limit: int, variable: str) -> Refusal:
-    """Return the refusal of a request over the limit (bytes) that the variable sets."""
+def too_large(limit: int, way_out: str) -> Refusal:
+    """Return the refusal of a request over a limit (bytes); ``way_out`` says what the client can do."""
     return Refusal(
         StatusCode.RESOURCE_EXHAUSTED,
-        f"the request is larger than {limit} bytes after decompression; {variable} raises the limit",
+        f"the request is larger than {limit} bytes after decompression; {way_out}",
         http_status=TOO_LARGE,
     )

@@ -11,10 +11,12 @@ import signal
 import socket
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
+from backports import zstd
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
@@ -121,13 +123,14 @@ def test_spans_over_grpc_arrive_with_the_sidecars_attributes(
         assert span.resource == {"service.name": "flow", "team": "data"}
 
 
-@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+@pytest.mark.parametrize("encoding", ["identity", "gzip", "zstd"])
 def test_spans_over_http_arrive_plain_and_compressed(
     shared: RunningSidecar, far_end: OtlpSink, encoding: str
 ) -> None:
     request = spans(3)
     body = request.SerializeToString()
-    sent = gzip.compress(body) if encoding == "gzip" else body
+    compress: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "zstd": zstd.compress}
+    sent = compress[encoding](body) if encoding in compress else body
     headers = {"Content_Type": "application/x-protobuf", "Content_Encoding": encoding}
     status, answered, _ = post(shared, "/v1/traces", sent, **headers)
     assert (status, answered["content-type"]) == (200, "application/x-protobuf")
@@ -225,6 +228,37 @@ def test_a_request_over_the_limit_is_refused_on_both_transports(shared: RunningS
     status, headers, answer = post(shared, "/v1/traces", body, Content_Type="application/x-protobuf")
     assert (status, "retry-after" in headers) == (413, False)
     assert "OTEL_PREFECT_MAX_REQUEST_MIB" in Status.FromString(answer).message
+
+
+def test_json_that_is_too_large_to_decode_at_once_is_refused_with_a_way_out(shared: RunningSidecar) -> None:
+    body = b'{"resourceSpans": [' + b" " * (2 * 1024 * 1024) + b"]}"
+    status, _, answer = post(shared, "/v1/traces", body, Content_Type="application/json")
+    assert status == 413
+    assert "application/x-protobuf takes more" in json.loads(answer)["message"]
+
+
+def test_what_the_collector_says_of_a_partial_success_reaches_the_client(tmp_path: Path) -> None:
+    partial = ExportTraceServiceResponse()
+    partial.partial_success.rejected_spans = 2
+    partial.partial_success.error_message = "two are too old"
+    handler = grpc.unary_unary_rpc_method_handler(lambda _, __: partial.SerializeToString())
+    service = grpc.method_handlers_generic_handler(TRACES.split("/")[1], {"Export": handler})
+    server = grpc.server(ThreadPoolExecutor(2), handlers=[service])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        with sidecar.running(tmp_path, OTEL_PREFECT_COLLECTOR=f"127.0.0.1:{port}") as running:
+            over_grpc = export(running, spans(3))
+            body = spans(3).SerializeToString()
+            status, _, over_http = post(running, "/v1/traces", body, Content_Type="application/x-protobuf")
+            as_json = json.dumps({"resourceSpans": [{"scopeSpans": []}]}).encode()
+            _, _, in_json = post(running, "/v1/traces", as_json, Content_Type="application/json")
+            running.stop()
+    finally:
+        server.stop(0).wait()
+    assert status == 200
+    assert over_grpc == over_http == partial.SerializeToString()
+    assert json.loads(in_json)["partialSuccess"] == {"rejectedSpans": "2", "errorMessage": "two are too old"}
 
 
 def test_a_decompression_bomb_is_stopped_at_the_limit(shared: RunningSidecar) -> None:

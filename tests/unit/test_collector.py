@@ -127,7 +127,8 @@ def test_every_default_in_the_yaml_is_the_one_that_the_docs_show() -> None:
     """Only AWS's own variables are not ours to document."""
     variables = {variable.name: variable for variable in semconv.variables()}
     computed = {semconv.ENV_LOG_STREAM.name, semconv.ENV_OTLP_INSECURE.name,
-                semconv.ENV_OPENSEARCH_AUTHORIZATION.name, semconv.ENV_QUEUE_BYTES.name}  # fmt: skip
+                semconv.ENV_OPENSEARCH_AUTHORIZATION.name, semconv.ENV_QUEUE_BYTES.name,
+                    semconv.ENV_XRAY_SDK_TARGET.name}  # fmt: skip
     second = {semconv.ENV_OTLP_ENDPOINT.name}  # where the second Collector listens; no default for senders
     found = set()
     for path in CONFIG.rglob("*.yaml"):

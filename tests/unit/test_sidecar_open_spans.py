@@ -15,7 +15,7 @@ from otel_prefect import semconv
 from sidecar import open_spans
 from sidecar.closing import cause_of
 from sidecar.ecs import Container
-from sidecar.open_spans import Cause, OpenSpans
+from sidecar.open_spans import Cause, OpenSpan, OpenSpans
 from tests.support.otlp_sink import attributes
 
 RUN = "3c32c202-9955-4b90-b936-5fbd34f1a6d5"
@@ -27,7 +27,9 @@ def span_id(number: int) -> bytes:
     return b"span" + number.to_bytes(4, "big")
 
 
-def request(*numbers: int, open_: bool, parent: int | None = None, run: str | None = RUN) -> bytes:
+def request(
+    *numbers: int, open_: bool, parent: int | None = None, run: str | None = RUN, kind: str | None = None
+) -> bytes:
     message = ExportTraceServiceRequest()
     of_resource = message.resource_spans.add()
     of_resource.resource.attributes.add(key="service.name").value.string_value = "flow"
@@ -42,6 +44,9 @@ def request(*numbers: int, open_: bool, parent: int | None = None, run: str | No
             span.parent_span_id = span_id(parent)
         if run is not None:
             span.attributes.add(key=semconv.RECORD_FLOW_RUN_ID).value.string_value = run
+        if kind is not None:
+            span.attributes.add(key=semconv.PREFECT_RUN_ID).value.string_value = RUN
+            span.attributes.add(key=semconv.PREFECT_RUN_TYPE).value.string_value = kind
         if open_:
             span.attributes.add(key=semconv.XRAY_IN_PROGRESS).value.bool_value = True
         else:
@@ -49,19 +54,23 @@ def request(*numbers: int, open_: bool, parent: int | None = None, run: str | No
     return message.SerializeToString()
 
 
+def observe(spans: OpenSpans, body: bytes) -> list[OpenSpan]:
+    return spans.observe(body, of_runs=open_spans.mentions_runs(body))
+
+
 def observed(*bodies: bytes) -> OpenSpans:
     spans = OpenSpans()
     for body in bodies:
-        spans.observe(body)
+        observe(spans, body)
     return spans
 
 
 def test_a_span_is_open_from_its_start_to_its_end() -> None:
     spans = observed(request(1, 2, open_=True))
     assert len(spans) == 2
-    spans.observe(request(1, open_=False))
+    observe(spans, request(1, open_=False))
     assert [each.span.name for each in spans] == ["task 2"]
-    spans.observe(request(2, open_=False))
+    observe(spans, request(2, open_=False))
     assert len(spans) == 0
 
 
@@ -135,8 +144,8 @@ def test_a_span_never_ends_before_it_started() -> None:
 @given(st.binary(max_size=80))
 def test_bytes_that_are_no_request_are_passed_over(body: bytes) -> None:
     spans = observed(request(1, open_=True))
-    spans.observe(body + open_spans._MARK)
-    spans.observe(body + open_spans._SPAN_ID + span_id(1))
+    observe(spans, body + open_spans._IN_PROGRESS)
+    observe(spans, body + open_spans._SPAN_ID + span_id(1))
 
 
 def container(**answer: Any) -> Container:
@@ -171,3 +180,37 @@ def test_a_time_that_is_none_is_left_out(text: object) -> None:
 def test_a_time_with_fewer_digits_is_read_right() -> None:
     assert container(FinishedAt="2026-03-01T03:00:07.5Z").finished_unix_nano == 1_772_334_007_500_000_000
     assert container(FinishedAt="2026-03-01T03:00:07Z").finished_unix_nano == 1_772_334_007_000_000_000
+
+
+def test_a_start_that_its_end_has_overtaken_opens_nothing() -> None:
+    spans = observed(request(1, open_=False, kind="task"), request(1, open_=True, kind="task"))
+    assert len(spans) == 0
+    observe(spans, request(2, open_=True))
+    observe(spans, request(2, open_=False))
+    observe(spans, request(2, open_=True))
+    assert len(spans) == 0
+
+
+@pytest.mark.parametrize("started", [True, False])
+def test_the_end_of_a_flow_run_is_told_and_that_of_other_spans_is_not(started: bool) -> None:
+    spans = OpenSpans()
+    if started:
+        observe(spans, request(1, 2, open_=True, kind="flow"))
+    assert observe(spans, request(3, open_=False, kind="task")) == []
+    assert observe(spans, request(4, open_=False)) == []
+    (ended,) = observe(spans, request(1, open_=False, kind="flow"))
+    assert (ended.own_flow_run_id, ended.closed_by_us) == (RUN, False)
+
+
+def test_a_flow_run_that_was_closed_here_says_so_when_it_comes_by() -> None:
+    spans = observed(request(1, open_=True, kind="flow"))
+    traces, _ = spans.close(list(spans), CAUSE)
+    (ended,) = observe(spans, traces)
+    assert (ended.own_flow_run_id, ended.closed_by_us) == (RUN, True)
+    assert len(spans) == 0
+
+
+def test_the_memory_of_what_has_ended_is_bounded() -> None:
+    spans = observed(request(*range(open_spans.LIMIT + 10), open_=False, kind="task"))
+    assert len(spans._ended) == open_spans.LIMIT
+    assert not spans._programs
