@@ -28,7 +28,8 @@ SECRETS = {
     "pnu_" + "a1B2c3D4e5F6g7H8i9J0": MASK,
     "ghp_" + "x" * 36: MASK,
     f"sent {JWT} along": "sent **** along",
-    "Authorization: Bearer abc.def-ghi": "Authorization: ****",
+    "sent Authorization: Bearer abc.def-ghi, then": "sent ****, then",
+    "with bearer abcdefghijklmnopqrstuvwxyz0123": "with ****",
     "login with password=hunter2, retry": "login with ****, retry",
     "postgresql://etl:hunter2@db.internal:5432/sales": "postgresql****db.internal:5432/sales",
     "mail jane.doe+x@data.example.com now": "mail **** now",
@@ -39,7 +40,7 @@ PLAIN = [
     "GET http://prefect.internal:4200/api/flow_runs/" + RUN,
     "no such table: tokens",
     "secretary and passwords are words",
-    "basic checks passed",
+    "basic validation passed, and the bearer authentication scheme is documented",
 ]
 
 
@@ -55,7 +56,12 @@ def received(sink: OtlpSink, tmp_path: Path) -> OtlpSink:
     resource = {"service.name": "flow", "prefect.flow-run.id": RUN, "db.password": "hunter2"}
     texts = {f"text.{n}": text for n, text in enumerate([*SECRETS, *PLAIN])}
     keys = {"api_key": "x1", "http.request.header.authorization": "y", "token": 42, "input_tokens": 42}
-    exception = {"name": "exception", "attributes": otlp.key_values({"exception.message": list(SECRETS)[5]})}
+    exception = {
+        "name": "exception",
+        "attributes": otlp.key_values(
+            {"exception.message": next(text for text in SECRETS if "hunter2" in text)}
+        ),
+    }
     layers = {f"OTEL_PREFECT_{signal}": "otlp" for signal in ("TRACES", "LOGS", "METRICS")}
     endpoint = {"OTEL_PREFECT_OTLP_ENDPOINT": f"127.0.0.1:{sink.grpc_port}"}
     with sidecar.running(tmp_path, OTEL_PREFECT_REDACTION="true", **layers, **endpoint) as running:
@@ -69,10 +75,18 @@ def received(sink: OtlpSink, tmp_path: Path) -> OtlpSink:
         export(running, otlp.traces(resource, *spans), "trace.v1.TraceService")
         records = [
             *(otlp.record(text) for text in [*SECRETS, *PLAIN]),
-            otlp.record({"a": {"b": list(SECRETS)[5]}, "password": "hunter2"}),
+            otlp.record(
+                {"a": {"b": next(text for text in SECRETS if "hunter2" in text)}, "password": "hunter2"}
+            ),
         ]
         export(running, otlp.logs(resource, *records), "logs.v1.LogsService")
-        metric = otlp.counter(resource, "rows.loaded", 3, "{row}", {"user": list(SECRETS)[7], "n": 1})
+        metric = otlp.counter(
+            resource,
+            "rows.loaded",
+            3,
+            "{row}",
+            {"user": next(text for text in SECRETS if "jane" in text), "n": 1},
+        )
         export(running, metric, "metrics.v1.MetricsService")
         running.stop()
     return sink
