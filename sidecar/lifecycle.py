@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from otel_prefect import collector as configuration
 from otel_prefect import semconv
-from sidecar import accounts, collector, grpc_server, health, http_server, log_lines, metrics
+from sidecar import accounts, collector, grpc_server, health, http_server, log_lines, memory, metrics
 from sidecar.closing import Closer
 from sidecar.delivery import DeliveryMonitor
 from sidecar.ecs import TaskMetadata
@@ -57,6 +57,7 @@ def main(settings: Settings) -> int:
     for a crash of the run. 1 when it could not start; then nothing was accepted.
     """
     log_lines.install()
+    memory.keep_freed()
     try:
         asyncio.run(_run(settings))
     except (collector.CollectorError, configuration.CollectorNotFound, ValueError, OSError) as error:
