@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from bench.cases import ATTRIBUTES, COLLECTOR, DECODE, ROTEL, SIDECAR
-from demo.processes import Processes, answers, environment, free_port, listens
+from demo.processes import Processes, answers, environment, listens
 from otel_prefect import collector, semconv
+from tests.support.ports import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -82,7 +83,7 @@ def running(name: str, layer: str, destination: str, **variables: str) -> Iterat
     work = collector.cache_dir() / "bench" / "work"
     work.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=work) as folder, Processes(Path(folder)) as processes:
-        grpc, http, health = (f"127.0.0.1:{free_port()}" for _ in range(3))
+        grpc, http, health = (f"127.0.0.1:{port}" for port in free_ports(3))
         settings = {**_settings(Path(folder), layer, destination), **variables}
         settings[semconv.ENV_GRPC_ENDPOINT.name] = grpc
         settings[semconv.ENV_HTTP_ENDPOINT.name] = http
@@ -97,7 +98,8 @@ def running(name: str, layer: str, destination: str, **variables: str) -> Iterat
 
 def _settings(folder: Path, layer: str, destination: str) -> dict[str, str]:
     """Return what the Collector of every way is told: queues in a folder, ports and names of its own."""
-    statsd, xray = (f"127.0.0.1:{free_port()}" for _ in range(2))
+    own, *udp = free_ports(3)
+    statsd, xray = (f"127.0.0.1:{port}" for port in udp)
     settings = {
         semconv.ENV_TRACES.name: layer,
         semconv.ENV_LOGS.name: "none",
@@ -106,7 +108,7 @@ def _settings(folder: Path, layer: str, destination: str) -> dict[str, str]:
         semconv.ENV_STATSD_ENDPOINT.name: statsd,
         semconv.ENV_XRAY_UDP_ENDPOINT.name: xray,
         semconv.ENV_XRAY_PROXY_ENDPOINT.name: xray,
-        semconv.ENV_COLLECTOR_METRICS_PORT.name: str(free_port()),
+        semconv.ENV_COLLECTOR_METRICS_PORT.name: str(own),
         semconv.ENV_COLLECTOR_SOCKET.name: f"otel-prefect-bench-{os.getpid()}-{xray.rpartition(':')[2]}",
         semconv.ENV_OTLP_ENDPOINT.name: destination,
         "AWS_ENDPOINT_URL_XRAY": f"http://{destination}",

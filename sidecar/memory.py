@@ -1,7 +1,7 @@
 """Tells the C library's allocator to keep what a request's body took, for the next one.
 
-glibc gives every block of 128 KiB and more back to the kernel when it is freed, and the kernel clears every page of
-the next: with requests of 512 spans that was a sixth of the sidecar's CPU (bench/RESULTS.md has what is left).
+glibc gives every block of 128 KiB and more back to the kernel when it is freed, and the kernel clears every
+page of the next: with requests of 512 spans that was a seventh of the sidecar's CPU.
 """
 
 from __future__ import annotations
