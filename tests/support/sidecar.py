@@ -108,11 +108,14 @@ def environment(data_dir: Path, **variables: str) -> dict[str, str]:
     }
 
 
-def launch(directory: Path, environ: dict[str, str]) -> RunningSidecar:
-    """Start a sidecar and return at once."""
+def launch(
+    directory: Path, environ: dict[str, str], prefix: tuple[str, ...] = (), cwd: Path = ROOT
+) -> RunningSidecar:
+    """Start a sidecar and return at once; ``prefix`` is a program that runs it."""
     stderr = directory / "sidecar.stderr"
+    command = (*prefix, *COMMAND)
     with stderr.open("ab") as log:
-        process = subprocess.Popen(COMMAND, cwd=ROOT, env=environ, stdout=subprocess.PIPE, stderr=log)
+        process = subprocess.Popen(command, cwd=cwd, env=environ, stdout=subprocess.PIPE, stderr=log)
     port = {
         name: int(environ[f"OTEL_PREFECT_{name}_ENDPOINT"].rpartition(":")[2])
         for name in ("GRPC", "HTTP", "HEALTH")
