@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tests.support.sidecar import RunningSidecar
 
 TRACE, SPAN = "3c32c20299554b90b9365fbd34f1a6d5", "53995c3f42cd8ad8"
+FOLDERS = ("home", "tmp", "work")
 # As root, without any of root's capabilities: what others may not write, it may not either.
 WITHOUT_PRIVILEGES = ("setpriv", "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all")
 
@@ -25,27 +26,20 @@ WITHOUT_PRIVILEGES = ("setpriv", "--no-new-privs", "--bounding-set=-all", "--inh
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[RunningSidecar]:
     """A sidecar without privileges, whose folders are all new and whose working folder cannot be written."""
-    for name in ("home", "tmp", "work"):
-        (tmp_path / name).mkdir()
-    environ = sidecar.environment(
-        tmp_path / "data", OTEL_PREFECT_TRACES="otlp", OTEL_PREFECT_OTLP_ENDPOINT="127.0.0.1:1"
-    )
-    environ |= {
-        "HOME": str(tmp_path / "home"),
-        "TMPDIR": str(tmp_path / "tmp"),
+    home, tmp, work = (tmp_path / name for name in FOLDERS)
+    for folder in (home, tmp, work):
+        folder.mkdir()
+    work.chmod(0o555)
+    variables = {
+        "HOME": str(home),
+        "TMPDIR": str(tmp),
         "PYTHONPATH": str(sidecar.ROOT),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "OTEL_PREFECT_TRACES": "otlp",
+        "OTEL_PREFECT_OTLP_ENDPOINT": "127.0.0.1:1",
     }
-    environ |= {"PYTHONDONTWRITEBYTECODE": "1"}
-    (tmp_path / "work").chmod(0o555)
-    started = sidecar.launch(tmp_path, environ, prefix=unprivileged(), cwd=tmp_path / "work")
-    try:
-        started.wait_healthy()
+    with sidecar.running(tmp_path, prefix=unprivileged(), cwd=work, **variables) as started:
         yield started
-    finally:
-        if started.process.poll() is None:
-            started.process.kill()
-        started.process.communicate()
-        (tmp_path / "work").chmod(0o755)
 
 
 def unprivileged() -> tuple[str, ...]:
@@ -86,4 +80,4 @@ def test_it_needs_no_privileges_and_writes_to_its_data_folder_only(
     written = files_open_to_write(pids[0]) | files_open_to_write(pids[1])
     assert written
     assert all(path.is_relative_to(data) for path in written), written
-    assert [list((tmp_path / name).iterdir()) for name in ("home", "tmp", "work")] == [[], [], []]
+    assert [list((tmp_path / name).iterdir()) for name in FOLDERS] == [[], [], []]

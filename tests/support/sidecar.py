@@ -124,9 +124,11 @@ def launch(
 
 
 @contextlib.contextmanager
-def running(directory: Path, **variables: str) -> Iterator[RunningSidecar]:
+def running(
+    directory: Path, *, prefix: tuple[str, ...] = (), cwd: Path = ROOT, **variables: str
+) -> Iterator[RunningSidecar]:
     """Run a healthy sidecar with its data under ``directory``; it is killed at the end if it still runs."""
-    sidecar = launch(directory, environment(directory / "data", **variables))
+    sidecar = launch(directory, environment(directory / "data", **variables), prefix, cwd)
     try:
         sidecar.wait_healthy()
         yield sidecar
