@@ -19,7 +19,7 @@ from sidecar.fetch import Fetcher, FetchError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from sidecar.enrichment import Attributes
+    from sidecar.attributes import Attributes
 
 _log = logging.getLogger("sidecar.ecs")
 _TIMEOUT_SECONDS = 2.0

@@ -17,15 +17,15 @@ from google.protobuf.message import DecodeError
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 from otel_prefect import ids, semconv
+from sidecar.attributes import set_value
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable
     from uuid import UUID
 
-    from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+    from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 
-    AttributeValue = str | bool | int | float | Sequence[str]
-    Attributes = Mapping[str, AttributeValue]
+    from sidecar.attributes import Attributes, AttributeValue
 
 # Distinct Resources kept: a process has one, and a task few processes. Beyond that the oldest goes.
 CACHE_SIZE = 512
@@ -154,18 +154,3 @@ def _entry_of(resource: Resource) -> _Entry:
         elif attribute.key == semconv.CONTAINER_ID and entry.container_id is None:
             entry.container_id = attribute.value.string_value
     return entry
-
-
-def set_value(target: AnyValue, value: AttributeValue) -> None:
-    """Write a Python value into an OTLP attribute value of the same type."""
-    if isinstance(value, bool):
-        target.bool_value = value
-    elif isinstance(value, int):
-        target.int_value = value
-    elif isinstance(value, float):
-        target.double_value = value
-    elif isinstance(value, str):
-        target.string_value = value
-    else:
-        for item in value:
-            set_value(target.array_value.values.add(), item)

@@ -18,7 +18,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from otel_prefect import __version__, ids, semconv
-from sidecar.enrichment import set_value
+from sidecar.attributes import set_value
 from sidecar.otlp import METRICS
 
 if TYPE_CHECKING:

@@ -13,14 +13,14 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
 
 from otel_prefect import __version__, semconv
-from sidecar.enrichment import set_value
+from sidecar.attributes import set_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
-    from sidecar.enrichment import Attributes
+    from sidecar.attributes import Attributes
 
 
 @dataclass(frozen=True)

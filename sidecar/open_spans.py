@@ -18,12 +18,12 @@ from opentelemetry.proto.logs.v1.logs_pb2 import SeverityNumber
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from otel_prefect import ids, semconv
-from sidecar.enrichment import set_value
+from sidecar.attributes import set_value, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope, KeyValue
+    from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
     from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 
 _log = logging.getLogger("sidecar.open_spans")
@@ -52,31 +52,31 @@ class OpenSpan:
     @property
     def container_id(self) -> str | None:
         """The container that sent it, where it said so."""
-        return _text(self.resource.attributes, semconv.CONTAINER_ID)
+        return text(self.resource.attributes, semconv.CONTAINER_ID)
 
     @property
     def flow_run_id(self) -> str | None:
         """The flow run that it belongs to, as it is written there."""
-        return _text(self.span.attributes, semconv.RECORD_FLOW_RUN_ID) or _text(
+        return text(self.span.attributes, semconv.RECORD_FLOW_RUN_ID) or text(
             self.resource.attributes, semconv.FLOW_RUN_ID
         )
 
     @property
     def is_of_prefect(self) -> bool:
         """Whether it is a run of a flow or a task, by Prefect's own attributes."""
-        return _text(self.span.attributes, semconv.PREFECT_RUN_ID) is not None
+        return text(self.span.attributes, semconv.PREFECT_RUN_ID) is not None
 
     @property
     def closed_by_us(self) -> bool:
         """Whether it was ended here, in place of its process."""
-        return _text(self.span.attributes, semconv.CLOSED_BY) == _CLOSED_BY_US
+        return text(self.span.attributes, semconv.CLOSED_BY) == _CLOSED_BY_US
 
     @property
     def own_flow_run_id(self) -> str | None:
         """The flow run that it *is*, by Prefect's own attributes; None for all other spans."""
-        if _text(self.span.attributes, semconv.PREFECT_RUN_TYPE) != "flow":
+        if text(self.span.attributes, semconv.PREFECT_RUN_TYPE) != "flow":
             return None
-        return _text(self.span.attributes, semconv.PREFECT_RUN_ID)
+        return text(self.span.attributes, semconv.PREFECT_RUN_ID)
 
 
 @dataclass(frozen=True)
@@ -246,7 +246,3 @@ def _tell(logs: ExportLogsServiceRequest, of: OpenSpan, cause: Cause) -> None:
         attributes[semconv.RECORD_FLOW_RUN_ID] = of.flow_run_id
     for key, value in attributes.items():
         set_value(record.attributes.add(key=key).value, value)
-
-
-def _text(attributes: Iterable[KeyValue], key: str) -> str | None:
-    return next((a.value.string_value for a in attributes if a.key == key), None) or None

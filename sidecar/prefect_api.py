@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from uuid import UUID
 
-    from sidecar.enrichment import Attributes, AttributeValue
+    from sidecar.attributes import Attributes, AttributeValue
     from sidecar.settings import PrefectApiSettings
 
 _log = logging.getLogger("sidecar.prefect_api")

@@ -14,7 +14,7 @@ from sidecar.enrichment import Enricher
 from tests.support.otlp_sink import attributes
 
 if TYPE_CHECKING:
-    from sidecar.enrichment import Attributes
+    from sidecar.attributes import Attributes
 
 RUN = UUID("3c32c202-9955-4b90-b936-5fbd34f1a6d5")
 
