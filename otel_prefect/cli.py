@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # A subcommand: its name, the module that carries it out, and its line in --help.
 _COMMANDS = (
     ("collector", "otel_prefect.collector_command", "build, find or validate the OpenTelemetry Collector"),
+    ("ecs", "otel_prefect.ecs_command", "put the sidecar into a task definition, or take it out"),
     ("opensearch", "otel_prefect.opensearch_command", "install index templates, pipelines and retention"),
     ("run", "otel_prefect.run_command", "run any program as a span of the flow run, its output as logs"),
 )
