@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from otel_prefect.propagation import container_overrides as container_overrides
     from otel_prefect.propagation import propagation_env as propagation_env
+    from otel_prefect.received import joined as joined
 
 __version__ = "0.1.0"
 
 # Loaded when they are first used: name → module.
 _LAZY = {
     "container_overrides": "otel_prefect.propagation",
+    "joined": "otel_prefect.received",
     "propagation_env": "otel_prefect.propagation",
 }
 
-__all__ = ["__version__", "container_overrides", "propagation_env"]
+__all__ = ["__version__", "container_overrides", "joined", "propagation_env"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,32 +1,50 @@
 """What a flow starts through boto3 joins its trace, with nothing about it in the flow's code.
 
-``ecs.run_task`` and ``glue.start_job_run`` get the variables of ``propagation_env`` added before they leave.
-The caller's own values always stay, and so does everything the caller passed in: changes are made to copies.
-``OTEL_PREFECT_PROPAGATE`` names the services; empty, it turns this off. aiobotocore, which sends its calls
-another way, is not covered.
+The calls that start something, or send something to where it is worked on, get the run added before they
+leave: as variables where what is started has an environment (``aws_tasks``), as attributes and trace headers
+where it is a message or an invocation (``aws_messages``). The caller's own values always stay, and so does
+everything the caller passed in: changes are made to copies. A call that AWS finds fault with is made again as
+the caller wrote it. ``OTEL_PREFECT_PROPAGATE`` names the services; empty, it turns this off. aiobotocore,
+which sends its calls another way, is not covered.
 """
 
 from __future__ import annotations
 
 import functools
-import json
 import logging
 import os
 from typing import TYPE_CHECKING, Any
 
 import wrapt
 
-from otel_prefect import propagation, semconv
-from otel_prefect.guard import never_raises
+from otel_prefect import aws_messages, aws_tasks, propagation, semconv
+from otel_prefect.guard import never_raises, warn_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _logger = logging.getLogger(__name__)
 
-# "A total of 8192 characters are allowed for overrides", their JSON included:
-# https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_TaskOverride.html
-_ECS_OVERRIDES_LIMIT = 8192
+# What services answer to a request that they took nothing of, because of what is in it.
+_REFUSALS = frozenset(
+    {
+        "BatchRequestTooLong",
+        "ClientException",
+        "InvalidInputException",
+        "InvalidMessageContents",
+        "InvalidParameter",
+        "InvalidParameterException",
+        "InvalidParameterValue",
+        "InvalidParameterValueException",
+        "InvalidRequestContentException",
+        "MessageTooLong",
+        "RequestEntityTooLarge",
+        "RequestTooLargeException",
+        "SerializationException",
+        "ValidationError",
+        "ValidationException",
+    }
+)
 
 
 def install() -> None:
@@ -49,15 +67,41 @@ def _services() -> frozenset[str]:
 
 def _wrap(services: frozenset[str], module: Any) -> None:
     def make_api_call(wrapped: Any, client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if len(args) == 2 and not kwargs:
-            operation, params = args
-            return wrapped(operation, _with_run(services, client, operation, params) or params)
-        return wrapped(*args, **kwargs)
+        if len(args) != 2 or kwargs:
+            return wrapped(*args, **kwargs)
+        operation, params = args
+        changed = _with_run(services, client, operation, params)
+        if changed is None:
+            return wrapped(operation, params)
+        try:
+            return wrapped(operation, changed)
+        except Exception as error:
+            if not _is_refusal(error):
+                raise
+            refusal = error
+        # Whatever is at fault: what the user asked for must not fail because of what we added.
+        answer = wrapped(operation, params)
+        warn_once(
+            _logger,
+            "AWS refuses %s with the run's ids (%s) and takes it without them: "
+            "what it starts will not be in the trace",
+            operation,
+            refusal,
+        )
+        return answer
 
     # Not one of botocore's documented places, but the one that its instrumentations use: the events
     # have no client to look a task definition up with.
     if hasattr(getattr(module, "BaseClient", None), "_make_api_call"):
         wrapt.wrap_function_wrapper(module, "BaseClient._make_api_call", make_api_call)
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Tell whether a call had no effect because of what is in it; botocore itself refuses some."""
+    response = getattr(error, "response", None)
+    if isinstance(response, dict):
+        return str(response.get("Error", {}).get("Code", "")).rpartition(".")[2] in _REFUSALS
+    return type(error).__name__ == "ParamValidationError"
 
 
 @never_raises(None)
@@ -73,72 +117,18 @@ def _with_run(
     return add(client, params, variables) if variables else None
 
 
-def _run_task(client: Any, params: Mapping[str, Any], variables: Mapping[str, str]) -> dict[str, Any] | None:
-    """Add to each container override that the caller gives; where there is none, to each container.
-
-    An override needs a container's name. The task definition has them, and its own environment, which
-    wins over ours; looking it up needs ``ecs:DescribeTaskDefinition``.
-    """
-    overrides = dict(params.get("overrides") or {})
-    given = overrides.get("containerOverrides") or []
-    if given:
-        containers = [propagation.with_environment(override, variables) for override in given]
-    else:
-        containers = [
-            {"name": name, "environment": _entries(variables, own)}
-            for name, own in _containers(client, params.get("taskDefinition", "")).items()
-        ]
-    overrides["containerOverrides"] = containers
-    size = len(json.dumps(overrides, default=str))
-    if size > _ECS_OVERRIDES_LIMIT:
-        _logger.warning(
-            "ecs.run_task is left as it is: its overrides would have %d characters with the run's "
-            "variables, ECS takes %d. The task will not be in the trace; pass fewer or shorter overrides",
-            size,
-            _ECS_OVERRIDES_LIMIT,
-        )
-        return None
-    return {**params, "overrides": overrides} if containers else None
-
-
-def _entries(variables: Mapping[str, str], own: frozenset[str]) -> list[dict[str, str]]:
-    return [{"name": name, "value": value} for name, value in variables.items() if name not in own]
-
-
-_definitions: dict[str, dict[str, frozenset[str]]] = {}
-"""What was looked up: task definition → container → names of its own variables. As many as a flow starts."""
-
-
-def _containers(client: Any, task_definition: str) -> dict[str, frozenset[str]]:
-    """Return the containers of a task definition; none, with a warning, where it cannot be read."""
-    if task_definition not in _definitions:
-        try:
-            answer = client.describe_task_definition(taskDefinition=task_definition)
-        except Exception as error:
-            _logger.warning(
-                "ecs.run_task is left as it is: the containers of %s cannot be looked up (%s). To put the "
-                "task into the trace, allow ecs:DescribeTaskDefinition or pass containerOverrides",
-                task_definition,
-                error,
-            )
-            answer = {}
-        definitions = answer.get("taskDefinition", {}).get("containerDefinitions", [])
-        _definitions[task_definition] = {
-            one["name"]: frozenset(entry["name"] for entry in one.get("environment", ()))
-            for one in definitions
-        }
-    return _definitions[task_definition]
-
-
-def _start_job_run(_: Any, params: Mapping[str, Any], variables: Mapping[str, str]) -> dict[str, Any]:
-    """Add job arguments, which a Glue job finds on its command line and ``environment.read`` knows."""
-    added = {f"--{name}": value for name, value in variables.items()}
-    return {**params, "Arguments": {**added, **(params.get("Arguments") or {})}}
-
-
 _CALLS: dict[
     tuple[str, str], Callable[[Any, Mapping[str, Any], Mapping[str, str]], dict[str, Any] | None]
 ] = {
-    ("ecs", "RunTask"): _run_task,
-    ("glue", "StartJobRun"): _start_job_run,
+    ("batch", "SubmitJob"): aws_tasks.submit_job,
+    ("ecs", "RunTask"): aws_tasks.run_task,
+    ("events", "PutEvents"): aws_messages.put_events,
+    ("glue", "StartJobRun"): aws_tasks.start_job_run,
+    ("lambda", "Invoke"): aws_messages.invoke,
+    ("sns", "Publish"): aws_messages.publish,
+    ("sns", "PublishBatch"): aws_messages.publish_batch,
+    ("sqs", "SendMessage"): aws_messages.send_message,
+    ("sqs", "SendMessageBatch"): aws_messages.send_message_batch,
+    ("stepfunctions", "StartExecution"): aws_messages.start_execution,
+    ("stepfunctions", "StartSyncExecution"): aws_messages.start_execution,
 }

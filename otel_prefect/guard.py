@@ -41,6 +41,19 @@ def never_raises(default: _D) -> Callable[[Callable[_P, _R]], Callable[_P, _R | 
     return decorate
 
 
+def warn_once(logger: logging.Logger, message: str, *args: object) -> None:
+    """Log a warning the first time that this message, its arguments apart, is to be said in this process.
+
+    Args:
+        logger: the caller's own.
+        message: with ``%`` places for the arguments.
+        *args: what goes into them.
+    """
+    if message not in _reported:
+        _reported.add(message)
+        logger.warning(message, *args)
+
+
 def _report(name: str) -> None:
     # Once: a defect in what runs for every span must not fill the user's log. Added before it is
     # logged, since logging may be the very thing that fails.

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 from opentelemetry import trace
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from otel_prefect import runs, semconv
+from otel_prefect import ids, runs, semconv
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from opentelemetry.trace import SpanContext
 
 
 def propagation_env(*, source: str | None = None, stage: str | None = None) -> dict[str, str]:
@@ -68,12 +70,20 @@ def container_overrides(
     return [with_environment(override, variables) for override in merged.values()]
 
 
-def with_environment(override: Mapping[str, Any], variables: Mapping[str, str]) -> dict[str, Any]:
-    """Return a container override with variables added to those that it sets itself."""
-    environment = list(override.get("environment", ()))
+def with_environment(
+    override: Mapping[str, Any], variables: Mapping[str, str], *, key: str = "environment"
+) -> dict[str, Any]:
+    """Return a container override with variables added to those that it sets itself.
+
+    Args:
+        override: of a container.
+        variables: name → value.
+        key: under which an override holds its variables; ``env`` in Kubernetes.
+    """
+    environment = list(override.get(key) or ())
     present = {entry.get("name") for entry in environment}
     added = [{"name": name, "value": value} for name, value in variables.items() if name not in present]
-    return {**override, "environment": [*environment, *added]}
+    return {**override, key: [*environment, *added]}
 
 
 def _name(override: Mapping[str, Any]) -> str:
@@ -83,14 +93,34 @@ def _name(override: Mapping[str, Any]) -> str:
     return name
 
 
+def xray_trace_header() -> str | None:
+    """Return where the calling code is, as ``X-Amzn-Trace-Id`` says it; None outside of a run.
+
+    Its form: https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader.
+    With the run's id alone there is no parent in it, and the decision to sample is the receiver's.
+    """
+    process = runs.of_process()
+    span = _span(process)
+    if span is not None:
+        parent = f"{span.span_id:016x}"
+        return (
+            f"Root={ids.xray_trace_id(span.trace_id)};Parent={parent};Sampled={int(span.trace_flags.sampled)}"
+        )
+    trace_id = process.origin(process.current()).trace_id
+    return None if trace_id is None else f"Root={ids.xray_trace_id(trace_id)}"
+
+
 def _traceparent(process: runs.Runs) -> str | None:
-    """Return the W3C context of the current span, else of the span that a root span would be a child of."""
-    span = trace.get_current_span()
-    if not span.get_span_context().is_valid:
-        parent = process.origin(process.current()).parent
-        if parent is None:
-            return None
-        span = trace.NonRecordingSpan(parent)
+    span = _span(process)
+    if span is None:
+        return None
     carrier: dict[str, str] = {}
-    TraceContextTextMapPropagator().inject(carrier, trace.set_span_in_context(span))
+    context = trace.set_span_in_context(trace.NonRecordingSpan(span))
+    TraceContextTextMapPropagator().inject(carrier, context)
     return carrier.get("traceparent")
+
+
+def _span(process: runs.Runs) -> SpanContext | None:
+    """Return the current span, else the one that a root span would be a child of."""
+    span = trace.get_current_span().get_span_context()
+    return span if span.is_valid else process.origin(process.current()).parent

@@ -8,16 +8,23 @@ it was started for.
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, NamedTuple
 
 from otel_prefect import environment, ids, prefect_context
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from uuid import UUID
 
     from opentelemetry.trace import SpanContext
 
     from otel_prefect.environment import Environment
+
+
+# What the calling code was told by a message that it works on; None where it is the process's own work.
+_joined: ContextVar[Environment | None] = ContextVar("otel_prefect_joined", default=None)
 
 
 class Identity(NamedTuple):
@@ -40,17 +47,18 @@ class Origin(NamedTuple):
 
 
 class Runs:
-    """The flow runs that this process works for. All methods may be called from any thread.
-
-    Attributes:
-        environment: what the process was told at start.
-    """
+    """The flow runs that this process works for. All methods may be called from any thread."""
 
     def __init__(self, environment: Environment) -> None:
-        self.environment = environment
+        self._environment = environment
         self._lock = threading.Lock()
         # Spans of the flow runs that are executing in this process, in the order of their start.
         self._open: dict[UUID, SpanContext] = {}
+
+    @property
+    def environment(self) -> Environment:
+        """What the process was told at start; in a block of ``joined``, what that was told."""
+        return _joined.get() or self._environment
 
     def opened(self, flow_run_id: UUID, span: SpanContext) -> None:
         """Note that Prefect has started a flow run's span."""
@@ -68,6 +76,9 @@ class Runs:
         run = prefect_context.current_run()
         if run.flow_run_id is not None or run.task_run_id is not None:
             return Identity(*run)
+        told = _joined.get()
+        if told is not None:
+            return Identity(told.flow_run_id, None)
         outermost = self._outermost()
         if outermost is not None:
             return Identity(outermost, None)
@@ -96,6 +107,20 @@ class Runs:
             if len({span.trace_id for span in self._open.values()}) != 1:
                 return None
             return next(iter(self._open))
+
+
+@contextmanager
+def joined(told: Environment) -> Iterator[None]:
+    """Have the code of the block work for another run than the process does.
+
+    Args:
+        told: what a message said of the run that sent it.
+    """
+    token = _joined.set(told)
+    try:
+        yield
+    finally:
+        _joined.reset(token)
 
 
 _lock = threading.Lock()

@@ -84,7 +84,10 @@ XRAY_IN_PROGRESS: Final = "aws.xray.inprogress"
 
 EXCEPTION_TYPE: Final = "exception.type"
 EXCEPTION_MESSAGE: Final = "exception.message"
-"""These two are OTel's names."""
+EXCEPTION_STACKTRACE: Final = "exception.stacktrace"
+CODE_FILE_PATH: Final = "code.file.path"
+CODE_LINE_NUMBER: Final = "code.line.number"
+"""These five are OTel's names."""
 CLOSED_BY: Final = "otel_prefect.closed_by"
 """On a span that its process could not end: ``sidecar``."""
 
@@ -112,6 +115,11 @@ PROCESS_DURATION: Final = "process.duration"
 """Seconds that a program ran (float)."""
 DBT_EVENT: Final = "dbt.event"
 DBT_INVOCATION_ID: Final = "dbt.invocation_id"
+
+MESSAGE_TRACEPARENT: Final = "traceparent"
+"""A message attribute of SQS and SNS (W3C's name), beside those that have their variables' names."""
+MESSAGE_XRAY_TRACE_HEADER: Final = "AWSTraceHeader"
+"""The one system attribute that a message of SQS can have (AWS's name)."""
 
 # --- X-Ray annotations: short, so that a filter expression needs no quoting --------------------
 
@@ -467,9 +475,9 @@ ENV_START_SPANS = _variable(
 )
 ENV_PROPAGATE = _variable(
     "OTEL_PREFECT_PROPAGATE",
-    "ecs,glue",
+    "batch,ecs,events,glue,lambda,sns,sqs,stepfunctions",
     "library",
-    "AWS services whose start calls get the run's variables added (botocore); empty turns it off.",
+    "AWS services whose calls get the run added (botocore); empty turns it off.",
 )
 
 
