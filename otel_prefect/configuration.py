@@ -112,7 +112,13 @@ def _logs(own: Resource, delivery: Delivery) -> Callable[[], object] | None:
     from opentelemetry.sdk._logs import LoggerProvider  # noqa: PLC0415
     from opentelemetry.sdk._logs.export import BatchLogRecordProcessor  # noqa: PLC0415
 
-    from otel_prefect import exporters, log_export  # noqa: PLC0415
+    from otel_prefect import (  # noqa: PLC0415
+        exporters,
+        log_export,
+        loguru_logs,
+        structlog_logs,
+        uncaught,
+    )
 
     if isinstance(logs_api.get_logger_provider(), LoggerProvider):
         # The user's own, and so is the handler that feeds it: a second way out would double each line.
@@ -127,6 +133,8 @@ def _logs(own: Resource, delivery: Delivery) -> Callable[[], object] | None:
         )
     logs_api.set_logger_provider(provider)
     log_export.install(provider)
+    for source in (structlog_logs, loguru_logs, uncaught):
+        source.install()
     return provider.shutdown
 
 

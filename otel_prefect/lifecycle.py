@@ -6,11 +6,10 @@ import atexit
 import logging
 import os
 import signal
-import sys
 import threading
 from typing import TYPE_CHECKING
 
-from otel_prefect.guard import never_raises
+from otel_prefect import audit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -68,13 +67,12 @@ class Shutdown:
         """
         pid = os.getpid()
 
-        @never_raises(None)  # an exception of an audit hook would stop the exec
-        def before_exec(event: str, _arguments: tuple[object, ...]) -> None:
+        def before_exec(*_arguments: object) -> None:
             # Between fork and exec of a child the process is not ours, and its threads are gone.
-            if event == "os.exec" and os.getpid() == pid:
+            if os.getpid() == pid:
                 self.finish()
 
-        sys.addaudithook(before_exec)
+        audit.on("os.exec", before_exec)
 
     def _begin(self) -> None:
         self._asked = threading.Event()

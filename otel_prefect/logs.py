@@ -15,7 +15,7 @@ import logging
 from datetime import datetime, timezone
 from typing import IO, Any, Literal
 
-from otel_prefect import log_export, log_fields, semconv
+from otel_prefect import log_fields, log_records, semconv
 
 TEXT_FORMAT = "%(asctime)s [flow_run_id=%(flow_run_id)s] %(levelname)s %(name)s: %(message)s"
 
@@ -71,9 +71,9 @@ class JsonFormatter(logging.Formatter):
             ),
             "level": record.levelname,
             "logger": record.name,
-            "message": log_export.message(record),
+            "message": log_records.message(record),
         }
         fields = {name: str(record.__dict__.get(name, semconv.UNKNOWN)) for name in log_fields.FIELDS}
         return json.dumps(
-            log_export.extras(record) | log_export.exception(record) | fields | own, ensure_ascii=False
+            log_records.extras(record) | log_records.exception(record) | fields | own, ensure_ascii=False
         )

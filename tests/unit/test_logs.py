@@ -17,7 +17,7 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 
-from otel_prefect import log_export, log_fields, logs
+from otel_prefect import log_export, log_fields, log_records, logs
 from tests.support.process_state import PARENT_SPAN_ID, RUN_ID, TRACE_ID, XRAY_TRACE_ID, told
 
 if TYPE_CHECKING:
@@ -260,7 +260,7 @@ def test_text_that_utf8_cannot_hold_does_not_cost_the_batch(exported: InMemoryLo
 @given(st.text(), st.dictionaries(st.text(min_size=1), st.none() | st.integers() | st.floats() | st.text()))
 def test_every_record_can_be_translated(message: str, extra: dict[str, Any]) -> None:
     record = logging.makeLogRecord({"msg": message, **{f"x{key}": value for key, value in extra.items()}})
-    assert log_export.translate(record).body == message
+    assert log_records.translate(record).body == message
 
 
 @given(st.text())
