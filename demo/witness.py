@@ -48,21 +48,19 @@ class Witness:
     Attributes:
         spans: span id → service, for spans that have ended; those in progress are news of the same span.
         in_progress: how many times a span was told of while it ran.
-        from_xray_sdk: how many of `spans` came over UDP, from the X-Ray SDK, and not through the sidecar.
         repeated: how many spans came more than once.
         logs: log records and how many times each came.
     """
 
     spans: dict[str, str] = field(default_factory=dict)
     in_progress: int = 0
-    from_xray_sdk: int = 0
     repeated: int = 0
     logs: Counter[LogKey] = field(default_factory=Counter)
 
     @property
     def spans_through_sidecar(self) -> int:
         """How many span records the sidecar must have accepted, counting news and repetitions."""
-        return len(self.spans) - self.from_xray_sdk + self.in_progress + self.repeated
+        return len(self.spans) + self.in_progress + self.repeated
 
 
 def read(folder: Path) -> Witness:
@@ -93,9 +91,6 @@ def _take_span(witness: Witness, resource: dict[str, Any], span: dict[str, Any])
         witness.repeated += 1
         return
     witness.spans[span["spanId"]] = str(resource.get(semconv.SERVICE_NAME, ""))
-    # The X-Ray receiver names the SDK that a segment says it was made with.
-    if str(resource.get("telemetry.sdk.name", "")).startswith("X-Ray"):
-        witness.from_xray_sdk += 1
 
 
 def _records(

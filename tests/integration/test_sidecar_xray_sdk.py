@@ -28,6 +28,7 @@ def send(endpoint: str, count: int) -> None:
     recorder = AWSXRayRecorder()
     recorder.configure(sampling=False, emitter=emitter, context_missing="RUNTIME_ERROR")
     for _ in range(count):
+        time.sleep(0.005)  # what a receiver is too slow for, UDP drops
         segment = recorder.begin_segment("transform", traceid=ids.xray_trace_id(TRACE_ID))
         segment.put_annotation(semconv.RECORD_FLOW_RUN_ID, RUN)
         recorder.end_segment()
@@ -47,12 +48,12 @@ def test_segments_are_completed_at_the_door_and_a_drain_leaves_none_behind(
         endpoint = running.environ["OTEL_PREFECT_XRAY_UDP_ENDPOINT"]
         send(endpoint, 1)
         assert sink.wait_for(lambda _: len(sink.spans()) == 1)
-        send(endpoint, 200)
-        time.sleep(0.1)  # UDP: the Collector has them from the kernel
+        send(endpoint, 40)
+        time.sleep(0.2)  # UDP: until the Collector has them from the kernel, nobody knows of them
         accounts = running.stop()
-    assert accounts["accepted"]["traces"] == 201
-    assert accounts["delivered"]["traces"] == {"otlp_grpc/traces": 201}
+    assert accounts["accepted"]["traces"] == 41
+    assert accounts["delivered"]["traces"] == {"otlp_grpc/traces": 41}
     spans = sink.spans()
-    assert len({span.record.span_id for span in spans}) == 201
+    assert len({span.record.span_id for span in spans}) == 41
     assert {span.record.trace_id.hex() for span in spans} == {f"{TRACE_ID:032x}"}
     assert {(span.resource["team"], span.resource[semconv.FLOW_RUN_ID]) for span in spans} == {("data", RUN)}

@@ -50,9 +50,9 @@ def test_more_than_was_expected_is_no_fault() -> None:
 
 
 def witness() -> Witness:
-    # Two spans through the sidecar, one of them told of in progress before, and one from the X-Ray SDK.
+    # Two spans, one of them told of in progress before.
     logs = Counter({LogKey("flow", "hello", ""): 2})
-    return Witness(spans={"a": "flow", "b": "flow", "c": "job"}, in_progress=1, from_xray_sdk=1, logs=logs)
+    return Witness(spans={"a": "flow", "b": "flow"}, in_progress=1, logs=logs)
 
 
 def test_what_the_sidecar_accepted_and_its_collector_never_took_is_lost() -> None:

@@ -32,18 +32,8 @@ def test_each_span_is_counted_once_and_news_of_it_apart(tmp_path: Path) -> None:
     write_spans(tmp_path, {"spanId": "bb"}, resource=flow)
     seen = witness.read(tmp_path)
     assert seen.spans == {"aa": "flow", "bb": "flow"}
-    assert (seen.in_progress, seen.repeated, seen.from_xray_sdk) == (1, 1, 0)
+    assert (seen.in_progress, seen.repeated) == (1, 1)
     assert seen.spans_through_sidecar == 4
-
-
-def test_spans_of_the_xray_sdk_did_not_come_through_the_sidecar(tmp_path: Path) -> None:
-    resource = [
-        attribute("service.name", stringValue="job"),
-        attribute("telemetry.sdk.name", stringValue="X-Ray for Python"),
-    ]
-    write_spans(tmp_path, {"spanId": "cc"}, resource=resource)
-    seen = witness.read(tmp_path)
-    assert (seen.from_xray_sdk, seen.spans_through_sidecar) == (1, 0)
 
 
 def test_equal_log_lines_are_counted_as_often_as_they_came(tmp_path: Path) -> None:
