@@ -64,7 +64,9 @@ def adopt(provider: TracerProvider, runs: Runs) -> None:
     get_tracer = provider.get_tracer
 
     def get_run_tracer(*args: Any, **kwargs: Any) -> Tracer:
-        return RunTracer(get_tracer(*args, **kwargs), runs)
+        if args and args[0] == semconv.PREFECT_SCOPE:
+            _complete_prefects_spans()
+        return RunTracer(get_tracer(*args, **kwargs), runs, (args, kwargs))
 
     # An attribute of the instance, since a user's provider cannot be replaced by one of another class.
     provider.get_tracer = get_run_tracer  # type: ignore[method-assign]
@@ -94,13 +96,26 @@ class RunIdGenerator(IdGenerator):
 class RunTracer(Tracer):
     """Finds the parent or the trace of a span that would be the root of a trace of its own."""
 
-    def __init__(self, tracer: Tracer, runs: Runs) -> None:
+    def __init__(self, tracer: Tracer, runs: Runs, made_of: tuple[tuple[Any, ...], dict[str, Any]]) -> None:
+        """Stand before a tracer.
+
+        Args:
+            tracer: the SDK's.
+            runs: of the process.
+            made_of: what the provider was given to make it.
+        """
         self._tracer = tracer
         self._runs = runs
+        self._made_of = made_of
 
     def __getattr__(self, name: str) -> Any:
         # What the SDK's tracer has beyond the API, some instrumentations look at.
         return getattr(self._tracer, name)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Flows are pickled for other processes, with the tracer that stands beside them in a module. There
+        # it is that process's own. The API's tracer can be pickled, so without us such a flow works.
+        return _tracer_of_process, self._made_of
 
     def start_span(  # noqa: PLR0913, PLR0917 - the signature is the API's
         self,
@@ -164,6 +179,18 @@ class RunTracer(Tracer):
         return self._runs.origin(_own_run(attributes, self._runs) or self._runs.current())
 
 
+def _tracer_of_process(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tracer:
+    return trace.get_tracer_provider().get_tracer(*args, **kwargs)
+
+
+@never_raises(None)
+def _complete_prefects_spans() -> None:
+    # Imported here: it imports Prefect's engines, of which one is asking.
+    from otel_prefect import prefect_runs  # noqa: PLC0415
+
+    prefect_runs.install()
+
+
 class RunSpanProcessor(SpanProcessor):
     """Sets the ids of the flow run and task run on every span at its start."""
 
@@ -220,6 +247,8 @@ def _own_run(attributes: Mapping[str, AttributeValue] | None, runs: Runs) -> Ide
         return None
     if _is_flow_run(attributes):
         return Identity(run_id, None)
+    if attributes.get(semconv.PREFECT_RUN_TYPE) != "task":
+        return None  # an attempt is not a run of its own
     # A task run's span carries no flow run id; it is started inside of its flow's context.
     return Identity(runs.current().flow_run_id, run_id)
 

@@ -1,0 +1,169 @@
+"""The ways in which Prefect runs code, a flow each; a test names the one it wants.
+
+Run ``python situations.py FLOW``.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+import time
+
+from opentelemetry import trace
+from prefect import flow, task
+from prefect.cache_policies import INPUTS
+from prefect.deployments import run_deployment
+from prefect.task_runners import ProcessPoolTaskRunner
+
+tracer = trace.get_tracer("situations")
+attempts: list[str] = []
+
+
+def attempt(of: str) -> int:
+    """Count, and return, how often something has been tried in this process."""
+    attempts.append(of)
+    return attempts.count(of)
+
+
+@task
+def extract(day: int = 1) -> int:
+    with tracer.start_as_current_span("read file"):
+        return day
+
+
+@task
+def add(*days: int) -> int:
+    return sum(days)
+
+
+@flow(name="retried", retries=2)
+def retried() -> None:
+    extract()
+    with tracer.start_as_current_span("own code"):
+        pass
+    if attempt("retried") < 3:
+        raise ValueError("no such table")
+
+
+@flow(name="retried-async", retries=1, retry_delay_seconds=0.2)
+async def retried_async() -> None:
+    extract.submit(1).result()
+    with tracer.start_as_current_span("own code"):
+        pass
+    if attempt("retried-async") < 2:
+        raise ValueError("no such table")
+
+
+@task(retries=1)
+def flaky() -> None:
+    with tracer.start_as_current_span("read file"):
+        pass
+    if attempt("flaky") < 2:
+        raise KeyError("no such day")
+
+
+@task(retries=1, retry_delay_seconds=0.1)
+async def flaky_async() -> None:
+    if attempt("flaky-async") < 2:
+        raise KeyError("no such day")
+
+
+@flow(name="retried-tasks")
+async def retried_tasks() -> None:
+    flaky()
+    await flaky_async()
+
+
+@flow(name="exhausted", retries=1)
+def exhausted() -> None:
+    raise ValueError("no such table")
+
+
+@flow(name="in-processes", task_runner=ProcessPoolTaskRunner(max_workers=1))
+def in_processes() -> None:
+    days = extract.map([1, 2])
+    add.submit(*days).result()
+
+
+@flow(name="in-threads")
+def in_threads() -> None:
+    days = extract.map([1, 2])
+    add.submit(*days).result()
+    add(extract(3))
+
+
+@flow(name="inner")
+async def inner(day: int) -> int:
+    return extract(day)
+
+
+@task
+async def call_inner(day: int) -> int:
+    return await inner(day)
+
+
+@flow(name="outer")
+async def outer() -> None:
+    await asyncio.gather(inner(1), inner(2))
+    await call_inner(3)
+
+
+@task(cache_policy=INPUTS, persist_result=True)
+def cached(seed: str) -> str:
+    return seed
+
+
+@task
+def broken() -> None:
+    raise ValueError("no such table")
+
+
+@task
+def skipped(value: object) -> None:
+    """Never run: what it needs has failed."""
+
+
+@task(timeout_seconds=0.3)
+def slow() -> None:
+    time.sleep(10)
+
+
+@flow(name="outcomes")
+def outcomes() -> None:
+    cached(str(os.getpid()))
+    cached(str(os.getpid()))
+    failed = broken.submit()
+    skipped.submit(failed).wait()
+    slow(return_state=True)
+
+
+@flow(name="crashes")
+def crashes() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(10)
+
+
+@flow(name="waits")
+def waits() -> None:
+    print("waiting", flush=True)  # noqa: T201 - what the tests wait for
+    time.sleep(600)
+
+
+@flow(name="starts-another")
+def starts_another() -> None:
+    run_deployment("inner/nightly", parameters={"day": 4}, timeout=0)
+
+
+@task
+def background(day: int) -> int:
+    return extract(day)
+
+
+@flow(name="delays")
+def delays() -> None:
+    background.delay(5)
+
+
+if __name__ == "__main__":
+    found = globals()[sys.argv[1]]
+    asyncio.run(found()) if found.isasync else found()
