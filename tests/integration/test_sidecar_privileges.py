@@ -38,7 +38,8 @@ def running(tmp_path: Path) -> Iterator[RunningSidecar]:
         "OTEL_PREFECT_TRACES": "otlp",
         "OTEL_PREFECT_OTLP_ENDPOINT": "127.0.0.1:1",
     }
-    with sidecar.running(tmp_path, prefix=unprivileged(), cwd=work, **variables) as started:
+    environ = sidecar.environment(tmp_path / "data", **variables)
+    with sidecar.healthy(sidecar.launch(tmp_path, environ, unprivileged(), work)) as started:
         yield started
 
 

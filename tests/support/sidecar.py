@@ -124,11 +124,15 @@ def launch(
 
 
 @contextlib.contextmanager
-def running(
-    directory: Path, *, prefix: tuple[str, ...] = (), cwd: Path = ROOT, **variables: str
-) -> Iterator[RunningSidecar]:
+def running(directory: Path, **variables: str) -> Iterator[RunningSidecar]:
     """Run a healthy sidecar with its data under ``directory``; it is killed at the end if it still runs."""
-    sidecar = launch(directory, environment(directory / "data", **variables), prefix, cwd)
+    with healthy(launch(directory, environment(directory / "data", **variables))) as sidecar:
+        yield sidecar
+
+
+@contextlib.contextmanager
+def healthy(sidecar: RunningSidecar) -> Iterator[RunningSidecar]:
+    """Wait until a sidecar is healthy; kill it at the end if it still runs."""
     try:
         sidecar.wait_healthy()
         yield sidecar
