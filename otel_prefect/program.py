@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import PurePath
-from typing import IO, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
-from opentelemetry import _logs as logs_api
 from opentelemetry import trace
 from opentelemetry.trace import Status, StatusCode
 
-from otel_prefect import log_export, propagation, runs, semconv
-from otel_prefect.guard import never_raises
-from otel_prefect.log_fields import Place
-from otel_prefect.program_output import LineSplitter, parse
+from otel_prefect import environment, program_usage, propagation, semconv
+from otel_prefect.dbt import DbtRun
+from otel_prefect.program_pump import Output
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -38,7 +36,6 @@ _FORWARDED = (
 _BY_TERMINAL = (signal.SIGINT, signal.SIGQUIT)
 # What a program leaves running behind it may hold its output open; that is not waited for longer.
 _SECONDS_FOR_LAST_OUTPUT = 2.0
-_CHUNK = 64 * 1024
 # As a shell answers: https://www.gnu.org/software/bash/manual/html_node/Exit-Status.html
 _NOT_EXECUTABLE, _NOT_FOUND, _BY_SIGNAL = 126, 127, 128
 
@@ -61,8 +58,10 @@ def run(program: Sequence[str]) -> int:
     tracer = trace.get_tracer(semconv.PROGRAM_SCOPE)
     with tracer.start_as_current_span(name, attributes={semconv.PROCESS_EXECUTABLE_NAME: name}) as span:
         began = time.monotonic()
+        kills = program_usage.out_of_memory_kills()
         code = _run(program, name, span)
-        _conclude(span, code, time.monotonic() - began)
+        span.set_attribute(semconv.PROCESS_DURATION, time.monotonic() - began)
+        _conclude(span, code, out_of_memory=program_usage.out_of_memory_kills() > kills)
     return code if code >= 0 else _BY_SIGNAL - code
 
 
@@ -79,17 +78,16 @@ def _run(program: Sequence[str], name: str, span: Span) -> int:
         return _NOT_FOUND if isinstance(error, FileNotFoundError) else _NOT_EXECUTABLE
     signals.forward_to(process)
     span.set_attribute(semconv.PROCESS_PID, process.pid)
-    # A place for what reads a program's own events, such as dbt's nodes, as spans of their own.
-    pumps = [
-        _Pump(process.stdout, 1, _LineLogs(name, "stdout", span)),
-        _Pump(process.stderr, 2, _LineLogs(name, "stderr", span)),
-    ]
-    code = process.wait()
-    ends = time.monotonic() + _SECONDS_FOR_LAST_OUTPUT
-    for pump in pumps:
-        pump.join(max(0.0, ends - time.monotonic()))
+    dbt = DbtRun(program, span)
+    output = Output(name, span, dbt, {1: process.stdout, 2: process.stderr})
+    # Not `process.wait`: it does not tell what was used.
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    span.set_attributes(program_usage.attributes(usage))
+    output.finish(_SECONDS_FOR_LAST_OUTPUT, environment.seconds(semconv.ENV_FLUSH_SECONDS))
+    dbt.finish()
     signals.restore()
-    return code
+    return process.returncode
 
 
 def _environment() -> dict[str, str]:
@@ -103,16 +101,25 @@ def _only(variables: dict[str, str], name: str) -> dict[str, str]:
     return {name: variables[name]} if name in variables else {}
 
 
-def _conclude(span: Span, code: int, seconds: float) -> None:
-    span.set_attribute(semconv.PROCESS_DURATION, seconds)
-    span.set_attribute(semconv.PROCESS_EXIT_CODE, code if code >= 0 else _BY_SIGNAL - code)
+def _conclude(span: Span, code: int, *, out_of_memory: bool) -> None:
+    exit_code = code if code >= 0 else _BY_SIGNAL - code
+    span.set_attribute(semconv.PROCESS_EXIT_CODE, exit_code)
+    if out_of_memory:
+        span.set_attribute(semconv.PROCESS_OUT_OF_MEMORY, True)
     if code < 0:
-        name = _signal_name(-code)
-        span.set_attribute(semconv.PROCESS_EXIT_SIGNAL, name)
-        hint = ", which is also how it ends when its memory runs out" if name == "SIGKILL" else ""
-        span.set_status(Status(StatusCode.ERROR, f"ended by {name}{hint}"))
-    elif code > 0:
-        span.set_status(Status(StatusCode.ERROR, f"exit code {code}"))
+        span.set_attribute(semconv.PROCESS_EXIT_SIGNAL, _signal_name(-code))
+    if code != 0:
+        how = f"ended by {_signal_name(-code)}" if code < 0 else f"exit code {code}"
+        span.set_status(Status(StatusCode.ERROR, f"{how}{_hint(exit_code, out_of_memory=out_of_memory)}"))
+
+
+def _hint(exit_code: int, *, out_of_memory: bool) -> str:
+    if out_of_memory:
+        return ": out of memory, the kernel has killed it or a process that it started"
+    # A shell passes on that its own program was killed, as we do.
+    if exit_code == _BY_SIGNAL + signal.SIGKILL:
+        return ", which is also how it ends when its memory runs out"
+    return ""
 
 
 def _signal_name(number: int) -> str:
@@ -137,7 +144,7 @@ class _Forwarder:
     def forward_to(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
         for number in self._early:
-            process.send_signal(number)
+            self._send(process, number)
 
     def restore(self) -> None:
         for number, handler in self._before.items():
@@ -147,68 +154,16 @@ class _Forwarder:
         if self._process is None:
             self._early.append(number)
         else:
-            self._process.send_signal(number)
+            self._send(self._process, number)
+
+    @staticmethod
+    def _send(process: subprocess.Popen[bytes], number: int) -> None:
+        # Not `process.send_signal`: it looks whether the program has ended, and would take its exit status
+        # from who waits for it.
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, number)
 
 
 def _leave_to_program(_number: int, _frame: FrameType | None) -> None:
     """Stay alive: how the program ends decides how we end. Not SIG_IGN, which it would inherit."""
-
-
-class _Pump(threading.Thread):
-    """Copies one stream of the program to ours, and hands its lines on."""
-
-    def __init__(self, source: IO[bytes] | None, target: int, logs: _LineLogs) -> None:
-        super().__init__(daemon=True)
-        assert source is not None, "the program was started without pipes"  # noqa: S101 - an invariant of ours
-        self._source = source
-        self._target = target
-        self._logs = logs
-        self.start()
-
-    def run(self) -> None:
-        lines = LineSplitter()
-        while data := self._source.read(_CHUNK):
-            try:
-                _write_all(self._target, data)
-            except OSError:
-                # Nobody reads our output any more. Closing the pipe tells the program, as it would
-                # have learned without us.
-                self._source.close()
-                return
-            for line in lines.feed(data):
-                self._logs.emit(line)
-        for line in lines.end():
-            self._logs.emit(line)
-
-
-def _write_all(target: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(target, data) :]
-
-
-class _LineLogs:
-    """Makes a log record of each line."""
-
-    def __init__(self, name: str, stream: str, span: Span) -> None:
-        context = span.get_span_context()
-        self._logger = logs_api.get_logger(name)
-        self._context = trace.set_span_in_context(span)
-        self._attributes = log_export.identity(Place(runs.of_process().current(), context))
-        self._attributes[semconv.LOG_STREAM] = stream
-
-    @never_raises(None)
-    def emit(self, line: bytes) -> None:
-        said = parse(line)
-        if said is None:
-            return
-        severity = said.severity
-        self._logger.emit(
-            logs_api.LogRecord(
-                timestamp=time.time_ns(),
-                context=self._context,
-                severity_number=severity,
-                severity_text=None if severity is None else severity.name,
-                body=said.body,
-                attributes={**said.attributes, **self._attributes},
-            )
-        )

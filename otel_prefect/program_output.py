@@ -45,6 +45,13 @@ _LEVEL_IN_TEXT = re.compile(
     rf"\b(?P<upper>{_WORDS.upper()})\b"
     rf"|(?i:\[(?P<bracket>{_WORDS})\]|\blevel=\"?(?P<logfmt>{_WORDS})\b|^(?P<start>{_WORDS}):)"
 )
+# The exception's own line in a stack trace; a class without Error or the like in its name is not told from
+# other words, unless it has a module before it.
+_EXCEPTION = re.compile(
+    r"(?:Exception in thread \S+ |Uncaught |Unhandled exception\. |panic: )?"
+    r"(?P<type>[A-Za-z_][\w$]*(?:\.[\w$]+)+|[A-Za-z_][\w$]*(?:Exception|Error|Throwable|Exit|Interrupt))"
+    r"(?::\s+(?P<message>.*))?$"
+)
 # A level stands at the beginning of a line; further on the word is part of what is said.
 _WHERE_LEVELS_STAND = 120
 
@@ -56,12 +63,15 @@ class Line:
     Attributes:
         body: its message.
         severity: its level; None where none can be recognised.
-        attributes: what else a JSON line holds: its plain values, at most 32.
+        attributes: what else a JSON line holds: its plain values, at most 32. Of a stack trace, its
+            exception.
+        dbt_event: where the line is an event of ``dbt --log-format json``: all of it.
     """
 
     body: str
     severity: SeverityNumber | None = None
     attributes: Mapping[str, AnyValue] = field(default_factory=dict)
+    dbt_event: Mapping[str, Any] | None = field(default=None, compare=False)
 
 
 class LineSplitter:
@@ -91,13 +101,15 @@ def _pieces(line: bytes) -> Iterator[bytes]:
 
 
 def parse(line: bytes) -> Line | None:
-    """Return what a line says, None for one with nothing but space.
+    """Return what a line, or a stack trace of several, says; None for one with nothing but space.
 
     Bytes that are not UTF-8 become U+FFFD; colours of a terminal are taken out.
     """
     text = _ANSI.sub("", line.decode("utf-8", errors="replace")).rstrip()
     if not text.strip():
         return None
+    if "\n" in text:
+        return _parse_trace(text)
     if text.startswith("{"):
         try:
             parsed = json.loads(text)
@@ -116,7 +128,7 @@ def _parse_text(text: str) -> Line:
 def _parse_json(parsed: dict[str, Any], text: str) -> Line:
     info = parsed.get("info")
     if isinstance(info, dict) and isinstance(info.get("msg"), str):
-        return _parse_dbt(info)
+        return _parse_dbt(info, parsed)
     body = next((parsed[key] for key in _MESSAGE_KEYS if isinstance(parsed.get(key), str)), text)
     level_key = next((key for key in _LEVEL_KEYS if key in parsed), None)
     attributes = {
@@ -129,11 +141,35 @@ def _parse_json(parsed: dict[str, Any], text: str) -> Line:
     )
 
 
-def _parse_dbt(info: dict[str, Any]) -> Line:
+def _parse_trace(text: str) -> Line:
+    """Read a stack trace: an error, unless the line of the log above it has another level."""
+    exception = _exception_of(text.split("\n"))
+    attributes: dict[str, AnyValue] = {}
+    if exception is not None:
+        attributes[semconv.EXCEPTION_TYPE] = exception["type"]
+        if exception["message"]:
+            attributes[semconv.EXCEPTION_MESSAGE] = exception["message"]
+    return Line(text, _parse_text(text).severity or SeverityNumber.ERROR, attributes)
+
+
+def _exception_of(lines: list[str]) -> re.Match[str] | None:
+    """Return the exception that ended it: Python writes it last, others write it first."""
+    is_python = any("Traceback (" in line for line in lines)
+    ordered = reversed(lines) if is_python else lines
+    return next((found for line in ordered if (found := _EXCEPTION.match(line))), None)
+
+
+def _parse_dbt(info: dict[str, Any], event: dict[str, Any]) -> Line:
     """Read one event of ``dbt --log-format json``; its schema is dbt_common's ``EventInfo``."""
-    named = {semconv.DBT_EVENT: info.get("name"), semconv.DBT_INVOCATION_ID: info.get("invocation_id")}
+    data = event.get("data")
+    node = data.get("node_info") if isinstance(data, dict) else None
+    named = {
+        semconv.DBT_EVENT: info.get("name"),
+        semconv.DBT_INVOCATION_ID: info.get("invocation_id"),
+        semconv.DBT_NODE_ID: node.get("unique_id") if isinstance(node, dict) else None,
+    }
     attributes = {key: value for key, value in named.items() if isinstance(value, str) and value}
-    return Line(_ANSI.sub("", info["msg"]), _severity(info.get("level")), attributes)
+    return Line(_ANSI.sub("", info["msg"]), _severity(info.get("level")), attributes, event)
 
 
 def _severity(level: object) -> SeverityNumber | None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,8 @@ from demo.processes import environment
 from tests.support.process_state import PARENT_SPAN_ID, RUN_ID, TRACE_ID, TRACEPARENT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.support.otlp_sink import OtlpSink
 
 COMMAND = str(Path(sys.executable).parent / "otel-prefect")
@@ -161,3 +165,90 @@ def test_without_a_program_the_command_says_how_it_is_used() -> None:
     assert done.stderr == (
         "otel-prefect: run: put the program after two dashes, as in: otel-prefect run -- dbt build\n"
     )
+
+
+def test_what_a_program_used_is_on_its_span(sink: OtlpSink) -> None:
+    code = "import hashlib; x = bytearray(300 << 20); hashlib.sha256(x)"
+    run([sys.executable, "-c", code], variables(sink))
+    (span,) = sink.spans()
+    used = span.attributes
+    assert isinstance(used["process.memory.peak"], int)
+    assert 300 << 20 <= used["process.memory.peak"] < 500 << 20
+    assert isinstance(used["process.cpu.time.user"], float)
+    assert used["process.cpu.time.user"] > 0
+    assert isinstance(used["process.cpu.time.system"], float)
+    assert used["process.cpu.time.user"] <= used["process.duration"]
+    assert "process.out_of_memory" not in used
+
+
+@pytest.fixture
+def small_cgroup() -> Iterator[Path]:
+    """A cgroup with 150 MiB of memory, where this user may make one."""
+    memory = Path("/sys/fs/cgroup/memory")  # version 1 has a folder of its own for it
+    root, limit = (memory, "memory.limit_in_bytes") if memory.is_dir() else (memory.parent, "memory.max")
+    group = root / f"otel-prefect-test-{os.getpid()}"
+    try:
+        group.mkdir()
+        (group / limit).write_text(str(150 << 20))
+    except OSError as error:
+        pytest.skip(f"no cgroup can be made here: {error}")
+    yield group
+    deadline = time.monotonic() + 10
+    while (group / "cgroup.procs").read_text() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    group.rmdir()
+
+
+@pytest.mark.parametrize("shell", [False, True])
+def test_a_program_that_the_kernel_kills_for_its_memory_says_so(
+    sink: OtlpSink, small_cgroup: Path, shell: bool
+) -> None:
+    hungry = [sys.executable, "-c", "x = b'x' * (1 << 30)"]
+    if shell:  # its program is killed, the shell goes on
+        hungry = ["sh", "-c", f'{sys.executable} -c "{hungry[2]}"; exit 1']
+    inside = f'echo $$ > {small_cgroup}/cgroup.procs && exec "$@"'
+    command = ["sh", "-c", inside, "sh", COMMAND, "run", "--", *hungry]
+    done = subprocess.run(command, env=variables(sink), capture_output=True, check=False, timeout=60)
+    assert done.returncode == (1 if shell else 137)
+    (span,) = sink.spans()
+    assert span.attributes["process.out_of_memory"] is True
+    how = "exit code 1" if shell else "ended by SIGKILL"
+    assert span.record.status.message == (
+        f"{how}: out of memory, the kernel has killed it or a process that it started"
+    )
+
+
+def test_a_stack_trace_is_one_log_record_with_its_exception(sink: OtlpSink) -> None:
+    code = "import logging\ntry: 1/0\nexcept Exception: logging.exception('load failed')\nprint('goes on')"
+    done = run([sys.executable, "-c", code], variables(sink))
+    logs = {log.record.body.string_value: log for log in sink.logs()}
+    trace = done.stderr.decode().rstrip()
+    assert set(logs) == {trace, "goes on"}
+    assert trace.startswith("ERROR:root:load failed\nTraceback (most recent call last):\n")
+    assert logs[trace].record.severity_text == "ERROR"
+    assert logs[trace].attributes["exception.type"] == "ZeroDivisionError"
+    assert logs[trace].attributes["exception.message"] == "division by zero"
+
+
+def test_a_trace_that_does_not_go_on_is_not_held_back(sink: OtlpSink) -> None:
+    script = "echo 'Traceback (most recent call last):'; echo '  File \"x\"'; cat"
+    process = subprocess.Popen(
+        [COMMAND, "run", "--", "sh", "-c", script],
+        env={**variables(sink), "OTEL_BLRP_SCHEDULE_DELAY": "100"},
+        stdin=subprocess.PIPE,
+    )
+    assert sink.wait_for(lambda sink: sink.logs())
+    assert process.poll() is None
+    process.communicate(timeout=30)
+    (log,) = sink.logs()
+    assert log.record.body.string_value == 'Traceback (most recent call last):\n  File "x"'
+
+
+def test_a_flood_of_output_is_whole_and_what_has_no_log_record_is_said(sink: OtlpSink) -> None:
+    line = "a line of sixty characters, as programs write them, more or less"
+    done = run(["sh", "-c", f"yes '{line}' | head -c 120000000"], variables(sink))
+    assert len(done.stdout) == 120_000_000
+    said = re.search(rb"(\d+) lines of the program's output are missing among the log records", done.stderr)
+    assert said is not None
+    lines = [log for log in sink.logs() if log.record.body.string_value.startswith("a line of sixty")]
+    assert abs(len(lines) + int(said[1]) - done.stdout.count(b"\n")) <= 2
