@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import shutil
@@ -59,11 +60,12 @@ def files_open_to_write(pid: int) -> set[Path]:
     """Return the regular files that a process holds open to write, but for its standard streams."""
     found = set()
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-        target = Path(os.readlink(descriptor))
-        info = (Path(f"/proc/{pid}/fdinfo") / descriptor.name).read_text()
-        flags = int(next(line.split()[1] for line in info.splitlines() if line.startswith("flags")), 8)
-        if int(descriptor.name) > 2 and target.is_file() and flags & (os.O_WRONLY | os.O_RDWR):
-            found.add(target)
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            target = descriptor.readlink()
+            info = (Path(f"/proc/{pid}/fdinfo") / descriptor.name).read_text()
+            flags = int(next(line.split()[1] for line in info.splitlines() if line.startswith("flags")), 8)
+            if int(descriptor.name) > 2 and target.is_file() and flags & (os.O_WRONLY | os.O_RDWR):
+                found.add(target)
     return found
 
 
