@@ -314,7 +314,9 @@ class WholeRunTelemetry(RunTelemetry):
                 semconv.WORK_POOL_NAME: run.work_pool_name,
                 semconv.WORK_QUEUE_NAME: run.work_queue_name,
                 semconv.DEPLOYMENT_ID: run.deployment_id and str(run.deployment_id),
-                semconv.DEPLOYMENT_NAME: _deployment_name(run),
+                # What a worker or runner has told the process; a subflow has no deployment.
+                semconv.DEPLOYMENT_NAME: run.deployment_id
+                and os.environ.get(semconv.ENV_PREFECT_DEPLOYMENT_NAME.name),
             }
         return f"{names.kind} {self._work}" if self._work else run.name, {
             key: value for key, value in attributes.items() if value is not None
@@ -445,18 +447,14 @@ def _link_inputs(span: Span, run: Any) -> None:
     """Link a task run to the runs whose results it took; Prefect does so for futures only."""
     linked = {link.context.span_id for link in getattr(span, "links", ())}
     for name, inputs in (getattr(run, "task_inputs", None) or {}).items():
+        if name == "__parents__":
+            continue  # the task that it was called from
         for each in inputs:
             run_id = getattr(each, "id", None)
             source = None if run_id is None else _spans.get(run_id)
             if source is not None and source.span_id not in linked:
                 linked.add(source.span_id)
                 span.add_link(source, {semconv.PREFECT_INPUT_NAME: name})
-
-
-def _deployment_name(run: Any) -> str | None:
-    """Return the name of the deployment that this process was started for, where the run is of it."""
-    of_process = os.environ.get(semconv.ENV_PREFECT_FLOW_RUN_ID.name) == str(run.id)
-    return os.environ.get(semconv.ENV_PREFECT_DEPLOYMENT_NAME.name) if of_process else None
 
 
 def _is_being_cancelled() -> bool:

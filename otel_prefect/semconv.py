@@ -224,7 +224,7 @@ ENV_PREFECT_FLOW_RUN_ID = _variable(
     "PREFECT__FLOW_RUN_ID", "", "library", "The same, as Prefect's workers set it; the one above wins."
 )
 ENV_PREFECT_DEPLOYMENT_NAME = _variable(
-    "PREFECT__DEPLOYMENT_NAME", "", "library", "The deployment of that run, as Prefect's workers set it."
+    "PREFECT__DEPLOYMENT_NAME", "", "library", "The deployment of the run at hand, as Prefect's workers set it."
 )
 ENV_LOG_CORRELATION_ID = _variable(
     "LOG_CORRELATION_ID", "the flow run id", "library", "An id that the user's own log search goes by."
@@ -522,6 +522,12 @@ ENV_START_SPANS = _variable(
     "true",
     "library",
     "`false`: spans of flow runs, task runs and programs are sent when they end, not also when they start.",
+)
+ENV_PROCESS_SPAN = _variable(
+    "OTEL_PREFECT_PROCESS_SPAN",
+    "true",
+    "library",
+    "`false`: a program of a run under `opentelemetry-instrument` gets no span of its own.",
 )
 ENV_PROPAGATE = _variable(
     "OTEL_PREFECT_PROPAGATE",

@@ -13,6 +13,7 @@ from opentelemetry import trace
 from prefect import flow, task
 from prefect.cache_policies import INPUTS
 from prefect.deployments import run_deployment
+from prefect.runtime import flow_run
 from prefect.task_runners import ProcessPoolTaskRunner
 
 tracer = trace.get_tracer("situations")
@@ -32,8 +33,13 @@ def extract(day: int = 1) -> int:
 
 
 @task
-def add(*days: int) -> int:
+def add(days: list[int]) -> int:
     return sum(days)
+
+
+@task
+def days_of_week() -> list[int]:
+    return [1, 2]
 
 
 @flow(name="retried", retries=2)
@@ -79,17 +85,23 @@ def exhausted() -> None:
     raise ValueError("no such table")
 
 
+@flow(name="once-more")
+def once_more() -> None:
+    if flow_run.run_count < 2:
+        raise ValueError("no such table")
+
+
 @flow(name="in-processes", task_runner=ProcessPoolTaskRunner(max_workers=1))
 def in_processes() -> None:
     days = extract.map([1, 2])
-    add.submit(*days).result()
+    add.submit(days).result()
 
 
 @flow(name="in-threads")
 def in_threads() -> None:
     days = extract.map([1, 2])
-    add.submit(*days).result()
-    add(extract(3))
+    add.submit(days).result()
+    add(days_of_week())
 
 
 @flow(name="inner")
