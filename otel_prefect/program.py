@@ -16,6 +16,7 @@ from opentelemetry.trace import Status, StatusCode
 
 from otel_prefect import environment, program_usage, propagation, semconv
 from otel_prefect.dbt import DbtRun
+from otel_prefect.guard import never_raises
 from otel_prefect.program_pump import Output
 
 if TYPE_CHECKING:
@@ -78,16 +79,22 @@ def _run(program: Sequence[str], name: str, span: Span) -> int:
         return _NOT_FOUND if isinstance(error, FileNotFoundError) else _NOT_EXECUTABLE
     signals.forward_to(process)
     span.set_attribute(semconv.PROCESS_PID, process.pid)
-    dbt = DbtRun(program, span)
+    dbt = _dbt_run(program, span)
     output = Output(name, span, dbt, {1: process.stdout, 2: process.stderr})
     # Not `process.wait`: it does not tell what was used.
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     span.set_attributes(program_usage.attributes(usage))
     output.finish(_SECONDS_FOR_LAST_OUTPUT, environment.seconds(semconv.ENV_FLUSH_SECONDS))
-    dbt.finish()
+    if dbt is not None:
+        dbt.finish()
     signals.restore()
     return process.returncode
+
+
+@never_raises(None)
+def _dbt_run(program: Sequence[str], span: Span) -> DbtRun | None:
+    return DbtRun(program, span)
 
 
 def _environment() -> dict[str, str]:

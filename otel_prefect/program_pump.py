@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from opentelemetry.trace import Span
+    from opentelemetry.util.types import AnyValue
 
     from otel_prefect.dbt import DbtRun
 
@@ -128,13 +129,15 @@ class _Backlog:
 class Output:
     """The output of one program."""
 
-    def __init__(self, name: str, span: Span, dbt: DbtRun, sources: Mapping[int, IO[bytes] | None]) -> None:
+    def __init__(
+        self, name: str, span: Span, dbt: DbtRun | None, sources: Mapping[int, IO[bytes] | None]
+    ) -> None:
         """Begin to copy.
 
         Args:
             name: of the program; the scope of its log records.
             span: of the program.
-            dbt: is given dbt's events.
+            dbt: is given dbt's events, if there is one.
             sources: the ends of its pipes: 1 → stdout, 2 → stderr.
         """
         sys.setswitchinterval(_SWITCH_SECONDS)
@@ -198,11 +201,16 @@ def _write_all(target: int, data: bytes) -> None:
         written += os.write(target, memoryview(data)[written:])
 
 
+@never_raises({})
+def _identity(span: Span) -> dict[str, AnyValue]:
+    return dict(log_export.identity(Place(runs.of_process().current(), span.get_span_context())))
+
+
 class _Recorder(threading.Thread):
     """Makes a log record of each line, and one of each stack trace."""
 
     def __init__(
-        self, name: str, span: Span, dbt: DbtRun, backlog: _Backlog, streams: tuple[int, ...]
+        self, name: str, span: Span, dbt: DbtRun | None, backlog: _Backlog, streams: tuple[int, ...]
     ) -> None:
         super().__init__(daemon=True)
         self._dbt = dbt
@@ -212,7 +220,7 @@ class _Recorder(threading.Thread):
         self._gatherers = {stream: TraceGatherer() for stream in streams}
         self._logger = logs_api.get_logger(name)
         self._context = trace.set_span_in_context(span)
-        identity = log_export.identity(Place(runs.of_process().current(), span.get_span_context()))
+        identity = _identity(span)
         self._attributes = {stream: {**identity, semconv.LOG_STREAM: STREAMS[stream]} for stream in streams}
         self._emitted = 0
         self.start()
@@ -256,7 +264,9 @@ class _Recorder(threading.Thread):
         if said is None:
             return
         severity = said.severity
-        node = None if said.dbt_event is None else self._dbt.feed(said.dbt_event)
+        node = None
+        if said.dbt_event is not None and self._dbt is not None:
+            node = self._dbt.feed(said.dbt_event)
         self._logger.emit(
             logs_api.LogRecord(
                 timestamp=timestamp,
