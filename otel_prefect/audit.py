@@ -13,7 +13,7 @@ from otel_prefect.guard import never_raises
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_callbacks: dict[str, Callable[..., None]] = {}
+_callbacks: dict[str, list[Callable[..., None]]] = {}
 
 
 def on(event: str, callback: Callable[..., None]) -> None:
@@ -27,10 +27,9 @@ def on(event: str, callback: Callable[..., None]) -> None:
     """
     if not _callbacks:
         sys.addaudithook(_hook)
-    _callbacks[event] = never_raises(None)(callback)
+    _callbacks.setdefault(event, []).append(never_raises(None)(callback))
 
 
 def _hook(event: str, arguments: tuple[Any, ...]) -> None:
-    callback = _callbacks.get(event)
-    if callback is not None:
+    for callback in _callbacks.get(event, ()):
         callback(*arguments)

@@ -11,13 +11,11 @@ from otel_prefect import environment, log_fields, runs, semconv
 from otel_prefect.guard import never_raises
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace.id_generator import IdGenerator
 
     from otel_prefect.delivery import Delivery
-    from otel_prefect.lifecycle import Shutdown
+    from otel_prefect.lifecycle import Provider, Shutdown
 
 _logger = logging.getLogger(__name__)
 
@@ -33,7 +31,7 @@ _lock = threading.Lock()
 _configured_by: str | None = None
 
 
-def configure(by: str, service_name: str | None = None) -> Shutdown | None:
+def configure(by: str, service_name: str | None = None, *, process_span: bool = False) -> Shutdown | None:
     """Set up traces, logs and metrics of this process as its environment says.
 
     Done once in a process: a later call only says so at debug. ``OTEL_SDK_DISABLED=true`` leaves nothing
@@ -42,6 +40,7 @@ def configure(by: str, service_name: str | None = None) -> Shutdown | None:
     Args:
         by: who asks, for the log.
         service_name: the process's name where ``OTEL_SERVICE_NAME`` gives none.
+        process_span: whether the process gets a span of its own, see ``otel_prefect.process_span.start``.
 
     Returns:
         What ends it early, for callers that know when their work is done; None where nothing was set up.
@@ -56,24 +55,28 @@ def configure(by: str, service_name: str | None = None) -> Shutdown | None:
     log_fields.install()
     if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return None
-    return _set_up(service_name)
+    return _set_up(service_name, process_span=process_span)
 
 
 @never_raises(None)
-def _set_up(service_name: str | None) -> Shutdown | None:
+def _set_up(service_name: str | None, *, process_span: bool) -> Shutdown | None:
     # Imported here: a disabled process pays for none of it.
-    from otel_prefect import aws_calls, resource, xray_sdk  # noqa: PLC0415
+    from otel_prefect import aws_calls, exporters, resource, xray_sdk  # noqa: PLC0415
+    from otel_prefect import process_span as process_spans  # noqa: PLC0415
     from otel_prefect.delivery import Delivery  # noqa: PLC0415
     from otel_prefect.lifecycle import Shutdown  # noqa: PLC0415
 
     process = runs.of_process()
     delivery = Delivery(environment.seconds(semconv.ENV_RETRY_SECONDS))
     own = resource.resource(process.environment, service_name)
-    started = (_traces(own, delivery), _logs(own, delivery), _metrics(own, delivery))
+    providers = (_traces(own, delivery), _logs(own, delivery), _metrics(own, delivery))
+    seen = process_span and providers[0] is not None and exporters.otlp_names()
+    span = process_spans.start(process) if seen else None
     shutdown = Shutdown(
-        [shut_down for shut_down in started if shut_down is not None],
+        [provider for provider in providers if provider is not None],
         delivery,
         environment.seconds(semconv.ENV_FLUSH_SECONDS),
+        span,
     )
     shutdown.register()
     aws_calls.install()
@@ -81,7 +84,7 @@ def _set_up(service_name: str | None) -> Shutdown | None:
     return shutdown
 
 
-def _traces(own: Resource, delivery: Delivery) -> Callable[[], object] | None:
+def _traces(own: Resource, delivery: Delivery) -> Provider | None:
     from opentelemetry import trace  # noqa: PLC0415
     from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
     from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
@@ -104,10 +107,10 @@ def _traces(own: Resource, delivery: Delivery) -> Callable[[], object] | None:
     for exporter in made:
         provider.add_span_processor(BatchSpanProcessor(exporter, _queue("OTEL_BSP_MAX_QUEUE_SIZE"), delay))
     trace.set_tracer_provider(provider)
-    return provider.shutdown
+    return provider
 
 
-def _logs(own: Resource, delivery: Delivery) -> Callable[[], object] | None:
+def _logs(own: Resource, delivery: Delivery) -> Provider | None:
     from opentelemetry import _logs as logs_api  # noqa: PLC0415
     from opentelemetry.sdk._logs import LoggerProvider  # noqa: PLC0415
     from opentelemetry.sdk._logs.export import BatchLogRecordProcessor  # noqa: PLC0415
@@ -135,10 +138,10 @@ def _logs(own: Resource, delivery: Delivery) -> Callable[[], object] | None:
     log_export.install(provider)
     for source in (structlog_logs, loguru_logs, uncaught):
         source.install()
-    return provider.shutdown
+    return provider
 
 
-def _metrics(own: Resource, delivery: Delivery) -> Callable[[], object] | None:
+def _metrics(own: Resource, delivery: Delivery) -> Provider | None:
     from opentelemetry import metrics as metrics_api  # noqa: PLC0415
     from opentelemetry.sdk.metrics import MeterProvider  # noqa: PLC0415
 
@@ -151,7 +154,7 @@ def _metrics(own: Resource, delivery: Delivery) -> Callable[[], object] | None:
         return None
     provider = metrics.provider(own, made)
     metrics_api.set_meter_provider(provider)
-    return provider.shutdown
+    return provider
 
 
 def _id_generator() -> IdGenerator | None:

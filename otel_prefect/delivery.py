@@ -51,6 +51,7 @@ class Delivery:
     _ends: float = float("inf")
     _failing_since: float | None = None
     _reported: set[str] = field(default_factory=set)
+    _failure: tuple[str, str] | None = None
 
     def close_within(self, seconds: float) -> None:
         """Let nothing take longer than this from now on, since the process ends."""
@@ -65,10 +66,16 @@ class Delivery:
         """Note that the receiver has taken a batch."""
         with self._lock:
             self._failing_since = None
+            self._failure = None
             self._reported.clear()
 
-    def wait(self, seconds: float) -> bool:
+    def wait(self, seconds: float, url: str, reason: str) -> bool:
         """Pause after a failed attempt.
+
+        Args:
+            seconds: to pause, at most.
+            url: that was tried.
+            reason: why it failed.
 
         Returns:
             Whether to try again; False once patience is at its end.
@@ -77,6 +84,7 @@ class Delivery:
         with self._lock:
             if self._failing_since is None:
                 self._failing_since = now
+            self._failure = (url, reason)
             ends = min(self._failing_since + self.retry_seconds, self._ends)
         pause = min(seconds, ends - now)
         if pause <= 0:
@@ -87,6 +95,17 @@ class Delivery:
             # Cut short by the end of the process, so that what is left of the time is used.
             self._closing.wait(pause)
         return True
+
+    def report_full(self) -> bool:
+        """Say that data is lost because what is waiting to be sent again fills the queue.
+
+        Returns:
+            Whether that is so; False where nothing fails and the queue is full all the same.
+        """
+        failure = self._failure
+        if failure is not None:
+            self.report_dropped(*failure)
+        return failure is not None
 
     def report_dropped(self, url: str, reason: str) -> None:
         """Say once, until the next success, that data is lost, why, and what to do about it."""
@@ -139,7 +158,7 @@ class _PatientAdapter(HTTPAdapter):
                 else:
                     self._delivery.report_dropped(url, failure)
                 return response
-            if not self._delivery.wait(_retry_after(response) or pause):
+            if not self._delivery.wait(_retry_after(response) or pause, url, failure):
                 self._delivery.report_dropped(url, failure)
                 raise UndeliverableError(failure, request=request)
             pause = min(pause * 2, _LONGEST_PAUSE)
@@ -180,3 +199,15 @@ class QuietExporter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Let a record pass unless it is about a batch that could not be sent."""
         return not str(record.msg).startswith(self._PREFIXES)
+
+
+class QuietQueue(logging.Filter):
+    """Has a queue that is full for want of a receiver said once, by ``Delivery``, and not by the SDK too."""
+
+    def __init__(self, delivery: Delivery) -> None:
+        super().__init__()
+        self._delivery = delivery
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let a record pass unless it is about a queue that is full since nothing takes what is in it."""
+        return not (str(record.msg).startswith("Queue full") and self._delivery.report_full())

@@ -37,4 +37,4 @@ class Configurator:
 
     def configure(self, **_: Any) -> None:
         """Set this process up, see ``otel_prefect.configuration.configure``."""
-        configuration.configure("opentelemetry-instrument")
+        configuration.configure("opentelemetry-instrument", process_span=True)

@@ -7,7 +7,7 @@ import os
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, Literal
 
-from otel_prefect.delivery import Delivery, QuietExporter
+from otel_prefect.delivery import Delivery, QuietExporter, QuietQueue
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,6 +106,9 @@ def _http_arguments(signal: Signal, delivery: Delivery, values: Mapping[str, str
         exporter_logger = logging.getLogger(f"opentelemetry.exporter.otlp.proto.http.{module}")
         if not any(isinstance(present, QuietExporter) for present in exporter_logger.filters):
             exporter_logger.addFilter(QuietExporter())
+    queue_logger = logging.getLogger("opentelemetry.sdk._shared_internal")
+    if not delivery.silent and not any(isinstance(present, QuietQueue) for present in queue_logger.filters):
+        queue_logger.addFilter(QuietQueue(delivery))
     endpoint = values.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT")
     base = values.get("OTEL_EXPORTER_OTLP_ENDPOINT") or _DEFAULT_ENDPOINT
     url = endpoint or f"{base.removesuffix('/')}/v1/{signal}"

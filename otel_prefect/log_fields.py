@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import SpanContext
     from opentelemetry.util.types import AnyValue
 
-    from otel_prefect.runs import Runs
+    from otel_prefect.environment import Environment
 
 FIELDS = (
     semconv.RECORD_FLOW_RUN_ID,
@@ -50,9 +50,8 @@ _PLACE = "_otel_prefect_place"
 # Text of runs and traces that records were of lately. A process has few at a time; a flow that maps a task
 # over thousands of values has many in the end.
 _CACHE_LIMIT = 512
-_cache: dict[tuple[UUID | None, UUID | None, int | None], Words] = {}
+_cache: dict[tuple[object, ...], Words] = {}
 _last: Words | None = None
-_process: Runs | None = None
 
 
 class Place(NamedTuple):
@@ -71,6 +70,7 @@ class Words(NamedTuple):
     """What is said of a place. The dicts are shared: change copies of them.
 
     Attributes:
+        told: what the process, or the message that is being worked on, was told.
         run: of the place.
         trace_id: of the place; None where it has none.
         fields: of Python's records, by the names in ``FIELDS``; those of which nothing is known are missing.
@@ -78,6 +78,7 @@ class Words(NamedTuple):
         attributes: of OTel's records; what is not known is left out, so that no search finds "unknown".
     """
 
+    told: Environment
     run: Identity
     trace_id: int | None
     fields: dict[str, str]
@@ -146,34 +147,31 @@ def take_place(record: logging.LogRecord) -> Place | None:
 
 def words(place: Place) -> Words:
     """Return what is said of a place."""
-    global _process, _last  # noqa: PLW0603 - a cache
+    global _last  # noqa: PLW0603 - a cache
     run, span = place
     trace_id = None if span is None else span.trace_id
-    process = runs.of_process()
-    if process is not _process:
-        _process, _last = process, None
-        _cache.clear()
+    told = runs.of_process().environment
     # By identity first, which is cheaper than the hash of two UUIDs: most records are of the last one's run.
     last = _last
     if (
         last is not None
+        and last.told is told
         and last.trace_id == trace_id
         and last.run.flow_run_id is run.flow_run_id
         and last.run.task_run_id is run.task_run_id
     ):
         return last
-    key = (run.flow_run_id, run.task_run_id, trace_id)
+    key = (told.source, told.stage, told.log_correlation_id, run.flow_run_id, run.task_run_id, trace_id)
     found = _cache.get(key)
     if found is None:
         if len(_cache) >= _CACHE_LIMIT:
             _cache.clear()
-        found = _cache[key] = _words(run, trace_id)
+        found = _cache[key] = _words(told, run, trace_id)
     _last = found
     return found
 
 
-def _words(run: Identity, trace_id: int | None) -> Words:
-    told = runs.of_process().environment
+def _words(told: Environment, run: Identity, trace_id: int | None) -> Words:
     flow_run_id, task_run_id = (None if value is None else str(value) for value in run)
     xray_trace_id = None if trace_id is None else ids.xray_trace_id(trace_id)
     correlation = told.log_correlation_id or flow_run_id
@@ -196,7 +194,7 @@ def _words(run: Identity, trace_id: int | None) -> Words:
     }
     known = {name: value for name, value in fields.items() if value}
     said: dict[str, AnyValue] = {name: value for name, value in attributes.items() if value is not None}
-    return Words(run, trace_id, known, UNKNOWN | known, said)
+    return Words(told, run, trace_id, known, UNKNOWN | known, said)
 
 
 @never_raises(None)

@@ -100,8 +100,9 @@ def _dbt_run(program: Sequence[str], span: Span) -> DbtRun | None:
 def _environment() -> dict[str, str]:
     told = propagation.propagation_env()
     # The program is this container's work: what the container was given stays, but for its parent,
-    # which is the program's span now.
-    return {**told, **os.environ, **_only(told, semconv.ENV_TRACEPARENT.name)}
+    # which is the program's span now. That span is enough where the program loads us too.
+    seen = {semconv.ENV_PROCESS_SPAN.name: "false"}
+    return {**seen, **told, **os.environ, **_only(told, semconv.ENV_TRACEPARENT.name)}
 
 
 def _only(variables: dict[str, str], name: str) -> dict[str, str]:

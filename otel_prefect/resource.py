@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-import sys
-from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.semconv.attributes import service_attributes
 
-from otel_prefect import ids, semconv
+from otel_prefect import ids, process_kind, semconv
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -83,20 +81,6 @@ def default_service_name(
     stage = (os.environ if environ is None else environ).get(semconv.ENV_STAGE.name, "").strip()
     if stage:
         return stage
-    program = _program(sys.orig_argv if command_line is None else command_line)
-    return "prefect" if program == "prefect" or program.startswith("prefect.") else program or "python"
-
-
-def _program(command_line: Sequence[str]) -> str:
-    """Return what a Python interpreter was asked to run, without folder and ending."""
-    arguments = iter(command_line[1:])
-    for argument in arguments:
-        if argument == "-m":
-            return next(arguments, "")
-        if argument in ("-c", "-"):
-            return ""
-        if argument in ("-W", "-X"):
-            next(arguments, "")
-        elif not argument.startswith("-"):
-            return PurePath(argument).stem
-    return ""
+    if process_kind.is_prefects_own(command_line):
+        return "prefect"
+    return process_kind.program(command_line) or "python"

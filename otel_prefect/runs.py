@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from otel_prefect import environment, ids, prefect_context
@@ -59,6 +60,10 @@ class Runs:
     def environment(self) -> Environment:
         """What the process was told at start; in a block of ``joined``, what that was told."""
         return _joined.get() or self._environment
+
+    def started(self, span: SpanContext) -> None:
+        """Note that this process has a span of its own: it stands between its parent and what it does."""
+        self._environment = replace(self._environment, parent=span)
 
     def opened(self, flow_run_id: UUID, span: SpanContext) -> None:
         """Note that Prefect has started a flow run's span."""

@@ -6,8 +6,8 @@ Segments and subsegments are annotated with the run's id. They go where they alw
 daemon's address over UDP, which is the Collector's ``awsxray`` receiver here.
 
 While a segment or subsegment is open, OTel has it for the current span: spans inside are its children and
-share its sampling decision. A subsegment inside of a span is that span's child; since a segment's document can
-only hold its own, it is sent by itself, as the SDK does with those of long segments.
+share its sampling decision. A subsegment inside of a span is that span's child; since a segment's document
+can only hold its own, it is sent by itself, as the SDK does with those of long segments.
 """
 
 from __future__ import annotations

@@ -49,9 +49,10 @@ def finish(process: subprocess.Popen[str]) -> str:
 
 
 def assert_all_arrived(sink: OtlpSink) -> None:
-    span = sink.span("load").record
-    assert span.trace_id == TRACE_ID.to_bytes(16, "big")
-    assert span.parent_span_id == PARENT_SPAN_ID.to_bytes(8, "big")
+    program, span = sink.span("ingest").record, sink.span("load").record
+    assert span.trace_id == program.trace_id == TRACE_ID.to_bytes(16, "big")
+    assert program.parent_span_id == PARENT_SPAN_ID.to_bytes(8, "big")
+    assert span.parent_span_id == program.span_id
     (log,) = sink.logs()
     assert log.record.body.string_value == "loaded 3 rows"
     assert log.record.span_id == span.span_id

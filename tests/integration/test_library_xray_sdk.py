@@ -1,4 +1,4 @@
-"""Code that uses both the X-Ray SDK and OpenTelemetry is one tree: spans inside subsegments and the reverse."""
+"""Code that uses the X-Ray SDK and OpenTelemetry is one tree: spans inside subsegments, and the reverse."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def run(code: str, sink: OtlpSink, xray_address: str, **variables: str) -> str:
 
 
 def with_daemon(code: str, sink: OtlpSink, **variables: str) -> dict[str, dict[str, Any]]:
-    """Run code with an X-Ray daemon's socket; return the documents that it is sent, by the segments' names."""
+    """Run code with an X-Ray daemon's socket; return the documents that it is sent, by name."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
         receiver.bind(("127.0.0.1", 0))
         assert run(code, sink, f"127.0.0.1:{receiver.getsockname()[1]}", **variables) == ""
