@@ -71,7 +71,7 @@ def read(environ: Mapping[str, str] | None = None, argv: Sequence[str] | None = 
         argv: the command line; the process's own where it is None.
     """
     values = dict(os.environ if environ is None else environ)
-    values.update(_arguments(_command_line() if argv is None else argv))
+    values.update(_arguments(argv))
     run_id = _flow_run_id(values)
     correlation = _text(values, semconv.ENV_LOG_CORRELATION_ID)
     return Environment(
@@ -126,18 +126,28 @@ def _command_line() -> list[str]:
     return [*sys.orig_argv, *getattr(sys, "argv", [])]
 
 
-def _arguments(argv: Sequence[str]) -> dict[str, str]:
-    names = {f"--{variable.name}": variable.name for variable in _ARGUMENTS}
+def named_arguments(argv: Sequence[str] | None = None) -> dict[str, str]:
+    """Return what stands on the command line as ``--NAME value`` or ``--NAME=value``, by name.
+
+    Args:
+        argv: the command line; the process's own where it is None.
+    """
+    words = _command_line() if argv is None else argv
     found: dict[str, str] = {}
-    for position, argument in enumerate(argv):
+    for position, argument in enumerate(words):
         option, equals, value = argument.partition("=")
-        if option not in names:
+        if not option.startswith("--"):
             continue
         if equals:
-            found[names[option]] = value
-        elif position + 1 < len(argv):
-            found[names[option]] = argv[position + 1]
+            found[option[2:]] = value
+        elif position + 1 < len(words):
+            found[option[2:]] = words[position + 1]
     return found
+
+
+def _arguments(argv: Sequence[str] | None) -> dict[str, str]:
+    names = {variable.name for variable in _ARGUMENTS}
+    return {name: value for name, value in named_arguments(argv).items() if name in names}
 
 
 def _text(values: Mapping[str, str], variable: semconv.Variable) -> str | None:

@@ -130,6 +130,10 @@ PROCESS_CPU_SYSTEM: Final = "process.cpu.time.system"
 PROCESS_OUT_OF_MEMORY: Final = "process.out_of_memory"
 """True where the kernel has killed a process of this container for want of memory while a program ran."""
 
+JOB_NAME: Final = "job.name"
+GLUE_JOB_RUN_ID: Final = "aws.glue.job.run_id"
+"""Of a job that is a span by ``otel_prefect.job``: its name, and Glue's id of the run (`jr_…`)."""
+
 DBT_SCOPE: Final = "otel_prefect.dbt"
 """The instrumentation scope of dbt's nodes."""
 DBT_EVENT: Final = "dbt.event"
