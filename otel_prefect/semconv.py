@@ -228,7 +228,7 @@ ENV_PREFECT_FLOW_RUN_ID = _variable(
     "PREFECT__FLOW_RUN_ID", "", "library", "The same, as Prefect's workers set it; the one above wins."
 )
 ENV_PREFECT_DEPLOYMENT_NAME = _variable(
-    "PREFECT__DEPLOYMENT_NAME", "", "library", "The deployment of the run at hand, as Prefect's workers set it."
+    "PREFECT__DEPLOYMENT_NAME", "", "library", "The deployment of that run, as Prefect's workers set it."
 )
 ENV_LOG_CORRELATION_ID = _variable(
     "LOG_CORRELATION_ID", "the flow run id", "library", "An id that the user's own log search goes by."
