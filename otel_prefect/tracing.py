@@ -204,9 +204,10 @@ class RunSpanProcessor(SpanProcessor):
         own = _own_run(attributes, self._runs)
         run = own or self._run_of(parent_context)
         ids = {semconv.RECORD_FLOW_RUN_ID: run.flow_run_id, semconv.TASK_RUN_ID: run.task_run_id}
-        for key, value in ids.items():
-            if value is not None and key not in attributes:
-                span.set_attribute(key, str(value))
+        # All at once: the SDK takes a lock for each call.
+        span.set_attributes(
+            {key: str(value) for key, value in ids.items() if value is not None and key not in attributes}
+        )
         if own is not None and _is_flow_run(attributes) and own.flow_run_id is not None:
             self._runs.opened(own.flow_run_id, span.get_span_context())
 
