@@ -200,6 +200,18 @@ def test_code_that_still_uses_the_xray_sdk_is_inside_the_trace(spans: dict[str, 
     assert calls["write curated"] == 3
 
 
+def test_every_model_and_test_of_dbt_is_a_span_under_its_container(spans: dict[str, Span]) -> None:
+    (dbt,) = (span for span in spans.values() if span.is_process and span.name == "daily-sales-dbt")
+    nodes = [span for span in spans.values() if span.process == "daily-sales-dbt" and not span.is_process]
+    assert {span.parent_id for span in nodes} == {dbt.id}
+    assert Counter(span.name.partition(" ")[0] for span in nodes) == {"model": 5, "test": 12}
+    by_name = {span.name: span.document["metadata"]["default"] for span in nodes}
+    assert by_name["model daily_sales"]["dbt.status"] == "success"
+    warned = by_name["test not_null_stg_orders_customer_id"]
+    assert (warned["dbt.status"], warned["dbt.failures"]) == ("warn", 24)
+    assert warned["dbt.test.node"] == "model.daily_sales.stg_orders"
+
+
 def test_every_segment_carries_the_flow_run_id_as_an_annotation(demo: Demo, spans: dict[str, Span]) -> None:
     flow_run_id = demo.summary()["flow_run_id"]
     without = [
