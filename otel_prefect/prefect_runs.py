@@ -24,13 +24,14 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import context as otel_context
-from opentelemetry import trace
+from opentelemetry import propagate, trace
+from opentelemetry.propagators.textmap import Setter
 from opentelemetry.trace import Status, StatusCode
 from prefect import flow_engine, task_engine
 from prefect.client.schemas.objects import StateType, TaskRun
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.exceptions import Abort, Pause
-from prefect.telemetry.run_telemetry import RunTelemetry
+from prefect.telemetry.run_telemetry import LABELS_TRACEPARENT_KEY, RunTelemetry
 
 from otel_prefect import semconv
 from otel_prefect.guard import never_raises
@@ -97,6 +98,7 @@ def _install() -> None:
     for engine, last_call in _LAST_CALL.items():
         _after(engine, "__post_init__", _replace_telemetry)
         _after(engine, last_call, _finish)
+    _send_attempts_along()
 
 
 def surprises() -> Iterator[str]:
@@ -144,6 +146,33 @@ def _after(owner: type, name: str, then: Callable[[Any], None]) -> None:
         return result
 
     setattr(owner, name, method)
+
+
+def _send_attempts_along() -> None:
+    """Have a task that is sent to another process hang under the attempt of its flow, not beside it."""
+    serialize = FlowRunContext.serialize
+
+    @functools.wraps(serialize)
+    def serialize_with_attempt(*args: Any, **kwargs: Any) -> dict[str, Any]:
+        serialized = serialize(*args, **kwargs)
+        _name_attempt(serialized)
+        return serialized
+
+    FlowRunContext.serialize = serialize_with_attempt  # type: ignore[method-assign]
+
+
+@never_raises(None)
+def _name_attempt(serialized: dict[str, Any]) -> None:
+    labels = (serialized.get("flow_run") or {}).get("labels") or {}
+    attempt = _under_attempt(propagate.extract({"traceparent": labels.get(LABELS_TRACEPARENT_KEY, "")}))
+    if trace.get_current_span(attempt).get_span_context().is_valid:
+        propagate.inject(labels, attempt, _LabelSetter())
+
+
+class _LabelSetter(Setter[dict[str, Any]]):
+    def set(self, carrier: dict[str, Any], key: str, value: str) -> None:
+        if key == "traceparent":
+            carrier[LABELS_TRACEPARENT_KEY] = value
 
 
 @never_raises(None)

@@ -132,18 +132,40 @@ def test_attempts_of_a_task_are_spans_below_it(server: PrefectServer, sink: Otlp
         assert (status(attempt), exceptions(attempt)) == ("ERROR", ["KeyError"])
 
 
-def test_tasks_in_a_process_pool_are_under_their_flow(server: PrefectServer, sink: OtlpSink) -> None:
+def test_tasks_in_a_process_pool_are_under_their_flow_or_its_attempt(
+    server: PrefectServer, sink: OtlpSink
+) -> None:
     spans = spans_of(server, sink, "in_processes")
-    assert sorted(spans.tree()) == [
+    assert spans.tree() == [
+        "flow in-processes",
+        " attempt 1",
+        " task extract",
         "  read file",
+        " task extract",
         "  read file",
         " task add",
-        " task extract",
-        " task extract",
-        "flow in-processes",
+        " attempt 2",
+        "  task background",
+        "   task extract",
+        "    read file",
     ]
     flow = spans.one("flow in-processes")
     assert {span.attributes["flow_run_id"] for span in spans.all} == {flow.attributes["flow_run_id"]}
+
+
+def test_tasks_of_a_dask_cluster_are_under_their_flow_and_linked(
+    server: PrefectServer, sink: OtlpSink
+) -> None:
+    spans = spans_of(server, sink, "in_dask")
+    assert spans.tree() == [
+        "flow in-dask",
+        " task extract",
+        "  read file",
+        " task extract",
+        "  read file",
+        " task add",
+    ]
+    assert spans.linked(spans.one("task add")) == ["task extract", "task extract"]
 
 
 def test_a_task_is_linked_to_the_runs_whose_results_it_takes(server: PrefectServer, sink: OtlpSink) -> None:

@@ -15,6 +15,7 @@ from prefect.cache_policies import INPUTS
 from prefect.deployments import run_deployment
 from prefect.runtime import flow_run
 from prefect.task_runners import ProcessPoolTaskRunner
+from prefect_dask import DaskTaskRunner
 
 tracer = trace.get_tracer("situations")
 attempts: list[str] = []
@@ -91,8 +92,22 @@ def once_more() -> None:
         raise ValueError("no such table")
 
 
-@flow(name="in-processes", task_runner=ProcessPoolTaskRunner(max_workers=1))
+@flow(name="in-processes", task_runner=ProcessPoolTaskRunner(max_workers=1), retries=1)
 def in_processes() -> None:
+    if attempt("in-processes") == 1:
+        days = extract.map([1, 2])
+        add.submit(days).result()
+        raise ValueError("no such table")
+    background.submit(1).result()
+
+
+@flow(
+    name="in-dask",
+    task_runner=DaskTaskRunner(
+        cluster_kwargs={"n_workers": 1, "threads_per_worker": 1, "dashboard_address": None}
+    ),
+)
+def in_dask() -> None:
     days = extract.map([1, 2])
     add.submit(days).result()
 
