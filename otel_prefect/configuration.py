@@ -7,7 +7,7 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
-from otel_prefect import environment, log_fields, runs, semconv
+from otel_prefect import environment, log_fields, process_kind, runs, semconv
 from otel_prefect.guard import never_raises
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ def configure(by: str, service_name: str | None = None, *, process_span: bool = 
     """Set up traces, logs and metrics of this process as its environment says.
 
     Done once in a process: a later call only says so at debug. ``OTEL_SDK_DISABLED=true`` leaves nothing
-    but the fields of log records. Never raises.
+    but the fields of log records, and so does a Prefect server: what it does is no pipeline's work, and a
+    flow without a server starts one for itself. Never raises.
 
     Args:
         by: who asks, for the log.
@@ -53,7 +54,7 @@ def configure(by: str, service_name: str | None = None, *, process_span: bool = 
         _configured_by = by
     _logger.debug("telemetry is configured by %s", by)
     log_fields.install()
-    if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+    if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true" or process_kind.is_prefect_server():
         return None
     return _set_up(service_name, process_span=process_span)
 
@@ -61,7 +62,7 @@ def configure(by: str, service_name: str | None = None, *, process_span: bool = 
 @never_raises(None)
 def _set_up(service_name: str | None, *, process_span: bool) -> Shutdown | None:
     # Imported here: a disabled process pays for none of it.
-    from otel_prefect import aws_calls, exporters, resource, xray_sdk  # noqa: PLC0415
+    from otel_prefect import aws_calls, exporters, prefect_http, resource, xray_sdk  # noqa: PLC0415
     from otel_prefect import process_span as process_spans  # noqa: PLC0415
     from otel_prefect.delivery import Delivery  # noqa: PLC0415
     from otel_prefect.lifecycle import Shutdown  # noqa: PLC0415
@@ -81,6 +82,7 @@ def _set_up(service_name: str | None, *, process_span: bool) -> Shutdown | None:
     shutdown.register()
     aws_calls.install()
     xray_sdk.install()
+    prefect_http.install()
     return shutdown
 
 

@@ -7,24 +7,21 @@ from typing import TYPE_CHECKING, Any
 # That module has no annotations and asks type checkers to pass over it.
 from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]
 
-from otel_prefect import configuration
+from otel_prefect import configuration, instrumentations
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
-# Prefect talks to its API with httpx: about 18 spans a run that say nothing about the pipeline.
-_LEFT_OUT = frozenset({"httpx"})
-
 
 class Distro(BaseDistro):  # type: ignore[misc]  # the base class ships no types
-    """Chooses the instrumentations: all that are installed, but for what only makes noise in a flow."""
+    """Chooses the instrumentations: all that are installed, but none in Prefect's own server."""
 
     def _configure(self, **_: Any) -> None:
         """Do nothing: ``configuration.configure`` has defaults for what is unset in the environment."""
 
     def load_instrumentor(self, entry_point: EntryPoint, **kwargs: Any) -> None:
         """Load one instrumentation, see ``BaseDistro.load_instrumentor``."""
-        if entry_point.name in _LEFT_OUT:
+        if not instrumentations.wanted():
             return
         if entry_point.name == "logging":
             # Its fields for format strings are kept; its handler would send each record a second time.

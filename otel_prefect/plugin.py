@@ -10,7 +10,7 @@ from typing import Any
 
 from prefect.plugins import register_hook
 
-from otel_prefect import configuration
+from otel_prefect import configuration, instrumentations
 
 PREFECT_PLUGIN_API_REQUIRES = ">=0.1,<1"
 """Read by Prefect before it loads the plugin."""
@@ -23,4 +23,6 @@ def setup_environment(*, ctx: Any) -> None:  # noqa: ARG001 - Prefect passes it 
     Returns:
         None: there is nothing for Prefect to set in the environment.
     """
-    configuration.configure("Prefect's plugin")
+    if configuration.configure("Prefect's plugin") is not None:
+        # Else `opentelemetry-instrument` has been there, and has loaded them, or the SDK is disabled.
+        instrumentations.load()
