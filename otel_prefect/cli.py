@@ -21,6 +21,7 @@ _COMMANDS = (
     ("collector", "otel_prefect.collector_command", "build, find or validate the OpenTelemetry Collector"),
     ("ecs", "otel_prefect.ecs_command", "put the sidecar into a task definition, or take it out"),
     ("opensearch", "otel_prefect.opensearch_command", "install index templates, pipelines and retention"),
+    ("work-pool", "otel_prefect.work_pool_command", "put the sidecar into a work pool's job template"),
     ("run", "otel_prefect.run_command", "run any program as a span of the flow run, its output as logs"),
 )
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_prefect import task_definition
+from otel_prefect import sidecar_options, task_definition
 from otel_prefect.cli import CommandError
-from otel_prefect.task_definition import Sidecar, TaskDefinitionError
+from otel_prefect.task_definition import TaskDefinitionError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterable
 
 _FAMILY: Final = re.compile(r"(arn:aws[\w-]*:ecs:[^/]+/)?[A-Za-z0-9_-]{1,255}(:\d+)?")
 _STANDARD_INPUT: Final = "-"
@@ -30,22 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "definition",
         help="a JSON file, `-` for standard input, or a family (with or without revision) in ECS",
     )
-    add.add_argument("--image", help="the sidecar's image (needed but with --remove)")
-    add.add_argument("--sender", action="append", default=[], help="a container that sends; default: all")
-    add.add_argument(
-        "--spans-per-second",
-        type=_positive,
-        default=Sidecar.spans_per_second,
-        help="to size it for (%(default)s)",
-    )
-    add.add_argument(
-        "--env", action="append", default=[], metavar="NAME=VALUE", help="a variable of the sidecar"
-    )
-    add.add_argument(
-        "--secret", action="append", default=[], metavar="NAME=ARN", help="a variable whose value is a secret"
-    )
-    add.add_argument("--remove", action="store_true", help="take the sidecar out again")
-    add.add_argument("--diff", action="store_true", help="print what changes, and no task definition")
+    sidecar_options.configure(add)
     add.add_argument("--register", action="store_true", help="register the result in ECS and print its ARN")
 
 
@@ -57,47 +40,22 @@ def main(args: argparse.Namespace) -> int:
     """
     before = _read(args.definition)
     try:
-        after = task_definition.remove(before) if args.remove else task_definition.add(before, _sidecar(args))
-        notes = [] if args.remove else task_definition.notes(after)
+        if args.remove:
+            after, notes = task_definition.remove(before), []
+        else:
+            after = task_definition.add(before, sidecar_options.sidecar(args))
+            notes = task_definition.notes(after)
     except TaskDefinitionError as error:
         raise CommandError(str(error)) from error
     for note in notes:
         sys.stderr.write(f"otel-prefect: note: {note}\n")
     if args.diff:
-        sys.stdout.writelines(_diff(before, after))
+        sys.stdout.writelines(sidecar_options.diff(before, after))
     elif not args.register:
-        sys.stdout.write(_text(after))
+        sys.stdout.write(sidecar_options.text(after))
     if args.register:
         sys.stdout.write(_register(after) + "\n")
     return 0
-
-
-def _sidecar(args: argparse.Namespace) -> Sidecar:
-    if not args.image:
-        raise CommandError("--image is needed: where your registry has the sidecar's image")
-    return Sidecar(
-        image=args.image,
-        senders=tuple(args.sender),
-        spans_per_second=args.spans_per_second,
-        environment=dict(_pairs(args.env, "--env", "NAME=VALUE")),
-        secrets=dict(_pairs(args.secret, "--secret", "NAME=ARN")),
-    )
-
-
-def _pairs(written: Iterable[str], option: str, form: str) -> Iterable[tuple[str, str]]:
-    for each in written:
-        name, equals, value = each.partition("=")
-        if not name or not equals:
-            # What stands there may be a secret in the wrong place.
-            raise CommandError(f"{option}: {form} is needed")
-        yield name, value
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError
-    return number
 
 
 def _read(named: str) -> Any:
@@ -136,12 +94,3 @@ def _ecs(operation: str, resource: str, **arguments: Any) -> Any:
     except (BotoCoreError, ClientError) as error:
         action = "".join(part.title() for part in operation.split("_"))
         raise CommandError(f"ecs:{action} on {resource}: {error}") from error
-
-
-def _text(definition: Any) -> str:
-    return json.dumps(definition, indent=2, default=str) + "\n"
-
-
-def _diff(before: Any, after: Any) -> Iterable[str]:
-    old, new = _text(before).splitlines(keepends=True), _text(after).splitlines(keepends=True)
-    return difflib.unified_diff(old, new, "before", "after")
