@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -187,6 +188,18 @@ def test_a_provider_that_the_user_has_set_up_learns_about_runs() -> None:
     assert ids_of(process.span("load")) == (TRACE_ID, None)
     assert process.span("load").attributes == {"flow_run_id": RUN_ID}
     assert process.span("load").resource.attributes["service.name"] == "mine"
+
+
+def test_a_tracer_that_is_pickled_is_the_other_process_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    process = Process({"PREFECT_FLOW_RUN_ID": RUN_ID})
+    pickled = pickle.dumps(process.tracer)
+    other = Process({"PREFECT_FLOW_RUN_ID": OTHER_RUN})
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: other.provider)
+    pickle.loads(pickled).start_span("there").end()  # noqa: S301 - our own bytes
+    span = other.span("there")
+    assert ids_of(span) == (UUID(OTHER_RUN).int, None)
+    assert span.instrumentation_scope is not None
+    assert span.instrumentation_scope.name == "test"
 
 
 def test_what_is_wrong_with_our_own_state_never_reaches_the_user(monkeypatch: pytest.MonkeyPatch) -> None:
