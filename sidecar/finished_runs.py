@@ -18,7 +18,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from otel_prefect import __version__, ids, semconv
-from sidecar.attributes import set_value
+from sidecar.attributes import set_value, text
 from sidecar.otlp import METRICS
 
 if TYPE_CHECKING:
@@ -139,13 +139,19 @@ def _outcome(state: str | None, ended: OpenSpan, *, last_call: bool) -> str | No
     return _by_span(ended) if last_call and state == "RUNNING" else None
 
 
-def _by_span(ended: OpenSpan) -> str:
-    """Return what the span itself says: its last state event, else its status."""
+def _by_span(ended: OpenSpan) -> str | None:
+    """Return what the span itself says: the library's word, else Prefect's last event, else its status.
+
+    None where that is no final state: the run goes on elsewhere, or is started anew.
+    """
     if ended.closed_by_us:
         return CRASHED
-    for event in reversed(ended.span.events):
-        for attribute in event.attributes:
-            if attribute.key == semconv.PREFECT_STATE_TYPE and attribute.value.string_value in _FINAL:
-                return _FINAL[attribute.value.string_value]
-    failed = ended.span.status.code == Status.STATUS_CODE_ERROR
-    return FAILED if failed else COMPLETED
+    span = ended.span
+    said = text(span.attributes, semconv.PREFECT_STATE_TYPE)
+    if said is not None:
+        return _FINAL.get(said)
+    for event in reversed(span.events):
+        of_event = text(event.attributes, semconv.PREFECT_STATE_TYPE)
+        if of_event in _FINAL:
+            return _FINAL[of_event]
+    return FAILED if span.status.code == Status.STATUS_CODE_ERROR else COMPLETED

@@ -54,11 +54,18 @@ class Kept(OwnData):
 
 
 def flow_span(
-    *, failed: bool = False, died: bool = False, said: str | None = None, run: UUID = RUN
+    *,
+    failed: bool = False,
+    died: bool = False,
+    said: str | None = None,
+    state: str | None = None,
+    run: UUID = RUN,
 ) -> OpenSpan:
     span = Span(name="wise-otter", end_time_unix_nano=2_000)
     for key, value in {semconv.PREFECT_RUN_TYPE: "flow", semconv.PREFECT_RUN_ID: str(run)}.items():
         span.attributes.add(key=key).value.string_value = value
+    if state is not None:
+        span.attributes.add(key=semconv.PREFECT_STATE_TYPE).value.string_value = state
     if died:
         span.attributes.add(key=semconv.CLOSED_BY).value.string_value = "sidecar"
     if failed or died:
@@ -110,10 +117,13 @@ async def test_prefects_word_counts_and_not_the_spans(state: str, expected: list
         (flow_span(failed=True, said="CANCELLED"), "cancelled"),
         (flow_span(failed=True, said="COMPLETED"), "completed"),
         (flow_span(died=True), "crashed"),
+        (flow_span(failed=True, said="FAILED", state="CRASHED"), "crashed"),
+        (flow_span(failed=True, state="SCHEDULED"), None),
+        (flow_span(state="PAUSED"), None),
     ],
 )
-async def test_without_prefects_word_the_spans_counts(span: OpenSpan, expected: str) -> None:
-    assert await counted(None, span) == [expected]
+async def test_without_prefects_word_the_spans_counts(span: OpenSpan, expected: str | None) -> None:
+    assert await counted(None, span) == [expected] * (expected is not None)
 
 
 @pytest.mark.parametrize(("state", "expected"), [("RUNNING", ["crashed"]), ("SCHEDULED", [])])
