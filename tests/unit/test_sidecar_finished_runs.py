@@ -70,9 +70,9 @@ def flow_span(
         span.attributes.add(key=semconv.CLOSED_BY).value.string_value = "sidecar"
     if failed or died:
         span.status.code = Status.STATUS_CODE_ERROR
-    for state in filter(None, ("RUNNING", said)):
-        event = span.events.add(name=state)
-        event.attributes.add(key=semconv.PREFECT_STATE_TYPE).value.string_value = state
+    for each in filter(None, ("RUNNING", said)):
+        event = span.events.add(name=each)
+        event.attributes.add(key=semconv.PREFECT_STATE_TYPE).value.string_value = each
     resource = Resource()
     resource.attributes.add(key=semconv.FLOW_NAME).value.string_value = "daily-sales"
     return OpenSpan(resource, InstrumentationScope(name="prefect"), span)
