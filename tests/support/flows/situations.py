@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 
-from opentelemetry import trace
+from opentelemetry import metrics, trace
 from prefect import flow, task
 from prefect.cache_policies import INPUTS
 from prefect.deployments import run_deployment
@@ -17,7 +17,9 @@ from prefect.runtime import flow_run
 from prefect.task_runners import ProcessPoolTaskRunner
 from prefect_dask import DaskTaskRunner
 
+# A script's functions are pickled with what they use, for other processes.
 tracer = trace.get_tracer("situations")
+rows = metrics.get_meter("situations").create_counter("rows")
 attempts: list[str] = []
 
 
@@ -30,6 +32,7 @@ def attempt(of: str) -> int:
 @task
 def extract(day: int = 1) -> int:
     with tracer.start_as_current_span("read file"):
+        rows.add(10)
         return day
 
 
