@@ -152,7 +152,7 @@ def test_every_process_of_the_run_is_in_the_trace(demo: Demo, spans: dict[str, S
     assert processes == {
         "daily-sales-flow": 1,
         "daily-sales-ingest": 3,
-        "daily-sales-transform": 1,
+        "daily-sales-transform": 2,  # the program, and in it the segment that its code makes
         "daily-sales-dbt": 1,
     }
     assert set(demo.summary()["spans"]) == SERVICES
@@ -171,7 +171,12 @@ def test_every_task_run_is_a_span_under_the_flow(spans: dict[str, Span]) -> None
 
 
 def test_each_container_and_job_hangs_under_the_task_that_started_it(spans: dict[str, Span]) -> None:
-    started = [span for span in spans.values() if span.is_process and span.parent_id is not None]
+    started = [
+        span
+        for span in spans.values()
+        if span.parent_id is not None and spans[span.parent_id].process != span.process
+    ]
+    assert all(span.is_process for span in started)
     by_task = Counter((span.name, task_of(spans[str(span.parent_id)])) for span in started)
     assert by_task == {
         ("daily-sales-ingest", "ingest"): 3,
@@ -188,6 +193,20 @@ def test_each_ingestion_is_found_by_its_source(spans: dict[str, Span]) -> None:
         if span.is_process and span.name == "daily-sales-ingest"
     ]
     assert sorted(sources) == sorted(SOURCES)
+
+
+def test_a_program_is_a_span_of_its_own_with_its_exit_code(spans: dict[str, Span]) -> None:
+    programs = [
+        span
+        for span in spans.values()
+        if span.is_process
+        and span.name in {"daily-sales-ingest", "daily-sales-transform"}
+        and "process.exit.code" in span.document.get("metadata", {}).get("default", {})
+    ]
+    codes = Counter(
+        (span.name, span.document["metadata"]["default"]["process.exit.code"]) for span in programs
+    )
+    assert codes == {("daily-sales-ingest", 0): 3, ("daily-sales-transform", 0): 1}
 
 
 def test_code_that_still_uses_the_xray_sdk_is_inside_the_trace(spans: dict[str, Span]) -> None:
