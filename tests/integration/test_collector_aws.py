@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import secrets
 import socket
@@ -11,12 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from aws_xray_sdk.core import AWSXRayRecorder
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
 from demo import aws
 from demo.processes import Processes
 from otel_prefect import collector, ids, semconv
+from sidecar.attributes import set_value
+from sidecar.finished_runs import FinishedRuns
 from tests.support import otlp
 from tests.support.collector import RunningCollector, running, variables, wait_for
+from tests.unit.test_sidecar_finished_runs import Kept, flow_span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -362,3 +367,33 @@ def test_a_statsd_counter_becomes_a_metric(stand_in: tuple[aws.Aws, RunningColle
     (event,) = wait_for(lambda: metric_events(moto, "legacy.rows"), bool)
     assert event["legacy.rows"] == 7
     assert event["source"] == "crm"
+
+
+def test_a_finished_run_is_one_in_cloudwatch_by_state_flow_and_deployment(
+    stand_in: tuple[aws.Aws, RunningCollector], run: Run
+) -> None:
+    """A sidecar lives for a run or some: its first and only value must not be taken for a starting point."""
+    moto, started = stand_in
+
+    async def counted() -> bytes:
+        kept = Kept()
+        finished = FinishedRuns(said, kept)
+        span = flow_span(failed=True)
+        for key, value in run.resource.items():
+            set_value(span.resource.attributes.add(key=key).value, value)
+        finished.ended([span])
+        await finished.count_the_rest()
+        return kept.bodies[0]
+
+    async def said(_: uuid.UUID) -> str:
+        return "FAILED"
+
+    started.send(ExportMetricsServiceRequest.FromString(asyncio.run(counted())))
+    (event,) = wait_for(lambda: metric_events(moto, semconv.METRIC_FINISHED_RUNS), bool)
+    assert event[semconv.METRIC_FINISHED_RUNS] == 1
+    (directive,) = event["_aws"]["CloudWatchMetrics"]
+    (metric,) = directive["Metrics"]
+    assert (metric["Name"], metric["Unit"]) == (semconv.METRIC_FINISHED_RUNS, "Count")
+    dimensions = {"state": "failed", "flow_name": "daily-sales", "deployment": "prod"}
+    assert {key: event[key] for key in dimensions} == dimensions
+    assert [set(each) for each in directive["Dimensions"]] == [{*dimensions, "source", "stage"}]
