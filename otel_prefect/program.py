@@ -58,10 +58,8 @@ def run(program: Sequence[str]) -> int:
     name = PurePath(program[0]).name
     tracer = trace.get_tracer(semconv.PROGRAM_SCOPE)
     with tracer.start_as_current_span(name, attributes={semconv.PROCESS_EXECUTABLE_NAME: name}) as span:
-        began = time.monotonic()
         kills = program_usage.out_of_memory_kills()
         code = _run(program, name, span)
-        span.set_attribute(semconv.PROCESS_DURATION, time.monotonic() - began)
         _conclude(span, code, out_of_memory=program_usage.out_of_memory_kills() > kills)
     return code if code >= 0 else _BY_SIGNAL - code
 
@@ -77,6 +75,7 @@ def _run(program: Sequence[str], name: str, span: Span) -> int:
         signals.restore()
         sys.stderr.write(f"otel-prefect: {program[0]} cannot be run: {error.strerror}\n")
         return _NOT_FOUND if isinstance(error, FileNotFoundError) else _NOT_EXECUTABLE
+    began = time.monotonic()
     signals.forward_to(process)
     span.set_attribute(semconv.PROCESS_PID, process.pid)
     dbt = _dbt_run(program, span)
@@ -84,6 +83,7 @@ def _run(program: Sequence[str], name: str, span: Span) -> int:
     # Not `process.wait`: it does not tell what was used.
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
+    span.set_attribute(semconv.PROCESS_DURATION, time.monotonic() - began)
     span.set_attributes(program_usage.attributes(usage))
     output.finish(_SECONDS_FOR_LAST_OUTPUT, environment.seconds(semconv.ENV_FLUSH_SECONDS))
     if dbt is not None:

@@ -41,6 +41,9 @@ STREAMS = {1: "stdout", 2: "stderr"}
 _CHUNK = 1024 * 1024
 # Linux's F_SETPIPE_SZ; a pipe of 64 KiB is full before we are awake.
 _SET_PIPE_SIZE = 1031
+_USUAL_PIPE = 64 * 1024
+# To wake up for every line costs ten times what copying it does: at most 250 times a second.
+_GATHERING_SECONDS = 0.004
 # Output that waits to become records: some seconds of a program that writes as fast as it can.
 _BACKLOG_BYTES = 32 * 1024 * 1024
 # The first lines of a trace wait so long for the rest.
@@ -83,19 +86,28 @@ class _Backlog:
         self._bytes = 0
         self._dropped_lines = 0
         self._gaps: set[int] = set()
+        self._flooded: set[int] = set()
         self._changed = threading.Condition()
 
-    def put(self, stream: int, data: bytes) -> None:
-        """Add output, without waiting; drop it where too much is waiting already."""
+    def put(self, stream: int, data: bytes, *, flood: bool = False) -> None:
+        """Add output, without waiting; drop it where too much is waiting already.
+
+        Args:
+            stream: 1 or 2.
+            data: empty at the stream's end.
+            flood: whether the program writes faster than it can be copied.
+        """
         with self._changed:
+            (self._flooded.add if flood else self._flooded.discard)(stream)
             if self.given_up or (data and self._bytes + len(data) > _BACKLOG_BYTES):
                 self._dropped_lines += data.count(b"\n")
                 self._gaps.add(stream)
+                self._changed.notify_all()
                 return
             self._chunks.append(_Chunk(stream, data, time.time_ns(), stream in self._gaps))
             self._gaps.discard(stream)
             self._bytes += len(data)
-            self._changed.notify()
+            self._changed.notify_all()
 
     def get(self, seconds: float | None) -> _Chunk | None:
         """Return the oldest, waiting for it; None where none comes in time."""
@@ -106,6 +118,12 @@ class _Backlog:
             chunk = self._chunks.popleft()
             self._bytes -= len(chunk.data)
             return chunk
+
+    def wait_out_flood(self) -> None:
+        """Wait while the program writes as fast as it can: whoever computes keeps the copying waiting."""
+        if self._flooded:
+            with self._changed:
+                self._changed.wait_for(lambda: not self._flooded or self.given_up)
 
     def give_up(self) -> None:
         """Drop what waits, and all that comes."""
@@ -175,8 +193,7 @@ class _Pump(threading.Thread):
     def __init__(self, source: IO[bytes] | None, target: int, backlog: _Backlog) -> None:
         super().__init__(daemon=True)
         assert source is not None, "the program was started without pipes"  # noqa: S101 - an invariant of ours
-        with contextlib.suppress(OSError):  # an unprivileged user may have used up what it may have
-            fcntl.fcntl(source, _SET_PIPE_SIZE, _CHUNK)
+        self._pipe_size = _enlarged(source)
         self._source = source
         self.target = target
         self._backlog = backlog
@@ -191,8 +208,18 @@ class _Pump(threading.Thread):
                 # have learned without us.
                 self._source.close()
                 break
-            self._backlog.put(self.target, data)
+            self._backlog.put(self.target, data, flood=len(data) >= self._pipe_size // 8)
+            if len(data) < self._pipe_size // 2:
+                time.sleep(_GATHERING_SECONDS)
         self._backlog.put(self.target, b"")
+
+
+def _enlarged(pipe: IO[bytes]) -> int:
+    """Make a pipe hold more, so that who writes to it need not wait for us; return what it holds."""
+    # A user who is not root may have used up what all of its pipes may have.
+    with contextlib.suppress(OSError):
+        return fcntl.fcntl(pipe, _SET_PIPE_SIZE, _CHUNK)
+    return _USUAL_PIPE
 
 
 def _write_all(target: int, data: bytes) -> None:
@@ -260,6 +287,7 @@ class _Recorder(threading.Thread):
 
     @never_raises(None)
     def _emit_one(self, stream: int, record: bytes, timestamp: int) -> None:
+        self._backlog.wait_out_flood()
         said = parse(record)
         if said is None:
             return
