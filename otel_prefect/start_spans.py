@@ -67,6 +67,10 @@ class StartSpans(SpanProcessor):
         if self._worker is None:
             self._start_worker()
 
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:  # noqa: ARG002 - the SDK's signature
+        """Do nothing: starts are news. What is not true keeps the next processor from flushing."""
+        return True
+
     def shutdown(self) -> None:
         """Begin no further request."""
         self._stopped = True

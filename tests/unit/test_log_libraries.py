@@ -144,7 +144,11 @@ def test_structlog_through_logging_goes_out_once_with_its_values(
 
 
 def test_a_processor_still_finds_where_the_event_was_logged(exported: InMemoryLogRecordExporter) -> None:
-    output = printing(structlog.processors.CallsiteParameterAdder())
+    wanted = {
+        structlog.processors.CallsiteParameter.FILENAME,
+        structlog.processors.CallsiteParameter.FUNC_NAME,
+    }
+    output = printing(structlog.processors.CallsiteParameterAdder(wanted))
     structlog.get_logger().info("x")
     assert json.loads(output.getvalue())["filename"] == "test_log_libraries.py"
     assert only(exported).log_record.attributes["func_name"].startswith("test_a_processor_still")
