@@ -88,8 +88,7 @@ def test_with_the_id_alone_a_program_is_the_root_of_the_runs_trace(sink: OtlpSin
 
 
 def test_a_program_is_seen_while_it_runs(sink: OtlpSink, tmp_path: Path) -> None:
-    process = start(tmp_path, sink.http_port, "input()")
-    process.stdin = None
+    process = start(tmp_path, sink.http_port, "import time; time.sleep(60)")
     assert sink.wait_for(lambda _: sink.started())
     (begun,) = sink.started()
     assert (begun.record.name, begun.record.end_time_unix_nano) == ("load", 0)
