@@ -40,12 +40,15 @@ class Aws:
     def __init__(self) -> None:
         self.requests: list[tuple[str, dict[str, Any]]] = []
         self.denied: set[str] = set()
+        self.refused: str | None = None
         self.port = 0
 
     def bodies(self, operation: str) -> list[dict[str, Any]]:
         return [body for name, body in self.requests if name == operation]
 
-    def answer(self, operation: str) -> tuple[int, dict[str, Any]]:
+    def answer(self, operation: str, asked: dict[str, Any]) -> tuple[int, dict[str, Any]]:
+        if self.refused is not None and self.refused in json.dumps(asked):
+            return 400, {"__type": "InvalidInputException", "message": "not such an argument"}
         if operation in self.denied:
             return 400, {"__type": "AccessDeniedException", "message": "not allowed"}
         if operation == "DescribeTaskDefinition":
@@ -65,7 +68,7 @@ def aws() -> Iterator[Aws]:
             asked = json.loads(body)
             asked.pop("clientToken", None)  # botocore's own, new in every call
             kept.requests.append((operation, asked))
-            status, answer = kept.answer(operation)
+            status, answer = kept.answer(operation, asked)
             text = json.dumps(answer).encode()
             self.send_response(status)
             self.send_header("content-length", str(len(text)))
@@ -193,6 +196,24 @@ def test_an_error_of_aws_reaches_the_caller_as_it_is(aws: Aws) -> None:
     )
     call(aws, code)
     assert len(aws.bodies("StartJobRun")) == 1
+
+
+def test_a_call_that_aws_refuses_because_of_us_is_made_as_the_caller_wrote_it(aws: Aws) -> None:
+    aws.refused = "TRACEPARENT"
+    errors = call(aws, "[glue.start_job_run(JobName='j', Arguments={'--day': '1'}) for _ in range(2)]")
+    added, plain = aws.bodies("StartJobRun")[:2]
+    assert "--TRACEPARENT" in added["Arguments"]
+    assert plain == {"JobName": "j", "Arguments": {"--day": "1"}}
+    assert len(aws.bodies("StartJobRun")) == 4
+    assert errors.count("AWS refuses StartJobRun with the run's ids (An error occurred (InvalidInput") == 1
+
+
+def test_a_call_that_aws_refuses_anyhow_fails_as_it_would_without_us(aws: Aws) -> None:
+    aws.refused = "JobName"
+    code = "\ntry: glue.start_job_run(JobName='j')\nexcept glue.exceptions.InvalidInputException: pass"
+    errors = call(aws, f"{code}\nelse: raise AssertionError('it was taken')")
+    assert aws.bodies("StartJobRun")[-1] == {"JobName": "j"}
+    assert "AWS refuses" not in errors
 
 
 def test_outside_of_a_run_calls_are_left_alone(aws: Aws) -> None:

@@ -145,15 +145,6 @@ def test_a_message_that_fills_its_limit_has_the_trace_header_alone(aws: Moto) ->
     assert message["Attributes"]["AWSTraceHeader"] == TRACE_HEADER
 
 
-def test_a_queue_that_takes_less_still_gets_its_message(aws: Moto) -> None:
-    url = queue(aws)
-    aws.client("sqs").set_queue_attributes(QueueUrl=url, Attributes={"MaximumMessageSize": "1024"})
-    errors = call(aws, "sqs", f"c.send_message(QueueUrl={url!r}, MessageBody='x' * 1020)")
-    (message,) = messages(aws, url)
-    assert len(message["Body"]) == 1020
-    assert errors.count("AWS refuses SendMessage with the run's ids") == len(aws.bodies("SendMessage")) - 1
-
-
 def subscribed(aws: Moto) -> tuple[str, str]:
     """Return the ARN of a topic and the URL of a queue that gets its notifications."""
     url = queue(aws)
