@@ -8,6 +8,7 @@ the same 128 bits as ``1-8 hex-24 hex``
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from uuid import UUID
 
 _FLOW_RUN_ID = re.compile(r"[0-9a-fA-F]{8}-?(?:[0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
@@ -32,6 +33,24 @@ def parse_flow_run_id(text: str) -> UUID:
     if run_id.int == 0:
         raise ValueError(f"{text!r} is not a flow run id: all zeros is not a valid trace id")
     return run_id
+
+
+@lru_cache(512)
+def read_uuid(text: str) -> UUID | None:
+    """Return the id that a span or log record carries as text; None where it is none.
+
+    Kept for the ids of late, since spans and records of one run come in thousands.
+    """
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+@lru_cache(512)
+def show_uuid(value: UUID) -> str:
+    """Return an id as text, kept as above."""
+    return str(value)
 
 
 def trace_id(flow_run_id: UUID) -> int:

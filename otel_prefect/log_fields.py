@@ -221,7 +221,4 @@ def _identity(flow_run_id: object, task_run_id: object) -> Identity | None:
 def _uuid(value: object) -> UUID | None:
     if isinstance(value, UUID):
         return value
-    try:
-        return UUID(value) if isinstance(value, str) else None
-    except ValueError:
-        return None
+    return ids.read_uuid(value) if isinstance(value, str) else None

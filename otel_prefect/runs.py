@@ -108,6 +108,8 @@ class Runs:
 
     def _outermost(self) -> UUID | None:
         """Return the first of the open runs where all are one pipeline, None where it cannot be told."""
+        if not self._open:
+            return None  # most often, and asked for every span and log record
         with self._lock:
             if len({span.trace_id for span in self._open.values()}) != 1:
                 return None

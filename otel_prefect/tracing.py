@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from opentelemetry import trace
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
@@ -14,12 +13,13 @@ from opentelemetry.trace import NonRecordingSpan, SpanKind, Tracer
 # The API's own helper for a context manager that also decorates coroutines; a plain one would not.
 from opentelemetry.util._decorator import _agnosticcontextmanager
 
-from otel_prefect import semconv
+from otel_prefect import ids, semconv
 from otel_prefect.guard import never_raises
 from otel_prefect.runs import Identity, Origin
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from uuid import UUID
 
     from opentelemetry.context import Context
     from opentelemetry.sdk.resources import Resource
@@ -129,9 +129,18 @@ class RunTracer(Tracer):
         set_status_on_exception: bool = True,
     ) -> trace.Span:
         """Start a span, see ``opentelemetry.trace.Tracer.start_span``."""
-        origin = _NO_ORIGIN
-        if not trace.get_current_span(context).get_span_context().is_valid:
-            origin = self._origin(attributes)
+        if trace.get_current_span(context).get_span_context().is_valid:
+            return self._tracer.start_span(
+                name,
+                context,
+                kind,
+                attributes,
+                links,
+                start_time,
+                record_exception,
+                set_status_on_exception,
+            )
+        origin = self._origin(attributes)
         if origin.parent is not None:
             context = trace.set_span_in_context(NonRecordingSpan(origin.parent), context)
         token = _trace_of_root.set(origin.trace_id)
@@ -200,13 +209,17 @@ class RunSpanProcessor(SpanProcessor):
     @never_raises(None)
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         """Mark the span; note the start of a flow run."""
-        attributes = span.attributes or {}
+        attributes = _plain(span.attributes)
         own = _own_run(attributes, self._runs)
         run = own or self._run_of(parent_context)
-        ids = {semconv.RECORD_FLOW_RUN_ID: run.flow_run_id, semconv.TASK_RUN_ID: run.task_run_id}
+        found = {semconv.RECORD_FLOW_RUN_ID: run.flow_run_id, semconv.TASK_RUN_ID: run.task_run_id}
         # All at once: the SDK takes a lock for each call.
         span.set_attributes(
-            {key: str(value) for key, value in ids.items() if value is not None and key not in attributes}
+            {
+                key: ids.show_uuid(value)
+                for key, value in found.items()
+                if value is not None and key not in attributes
+            }
         )
         if own is not None and _is_flow_run(attributes) and own.flow_run_id is not None:
             self._runs.opened(own.flow_run_id, span.get_span_context())
@@ -218,9 +231,10 @@ class RunSpanProcessor(SpanProcessor):
     @never_raises(None)
     def on_end(self, span: ReadableSpan) -> None:
         """Note the end of a flow run."""
+        attributes = _plain(span.attributes)
         context = span.get_span_context()
-        if context is not None and _is_flow_run(span.attributes):
-            own = _own_run(span.attributes, self._runs)
+        if context is not None and _is_flow_run(attributes):
+            own = _own_run(attributes, self._runs)
             if own is not None and own.flow_run_id is not None:
                 self._runs.closed(own.flow_run_id, context)
 
@@ -230,13 +244,18 @@ class RunSpanProcessor(SpanProcessor):
         The parent comes first: a span that is started in another thread with an explicit parent is of
         that parent's run.
         """
-        parent = getattr(trace.get_current_span(parent_context), "attributes", None) or {}
+        parent = _plain(getattr(trace.get_current_span(parent_context), "attributes", None))
         flow_run_id = _uuid(parent.get(semconv.RECORD_FLOW_RUN_ID))
         current = self._runs.current()
         if flow_run_id is None or flow_run_id == current.flow_run_id:
             task_run_id = current.task_run_id or _uuid(parent.get(semconv.TASK_RUN_ID))
             return Identity(current.flow_run_id, task_run_id)
         return Identity(flow_run_id, _uuid(parent.get(semconv.TASK_RUN_ID)))
+
+
+def _plain(attributes: Any) -> dict[str, AttributeValue]:
+    """Return a span's attributes as a dict: the SDK's mapping raises inside for each key that is missing."""
+    return attributes.copy() if attributes else {}
 
 
 def _own_run(attributes: Mapping[str, AttributeValue] | None, runs: Runs) -> Identity | None:
@@ -263,7 +282,4 @@ def _is_flow_run(attributes: Mapping[str, AttributeValue] | None) -> bool:
 
 
 def _uuid(value: object) -> UUID | None:
-    try:
-        return UUID(value) if isinstance(value, str) else None
-    except ValueError:
-        return None
+    return ids.read_uuid(value) if isinstance(value, str) else None
