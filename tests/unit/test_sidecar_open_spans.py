@@ -65,6 +65,16 @@ def observed(*bodies: bytes) -> OpenSpans:
     return spans
 
 
+def test_an_attempt_of_a_flow_is_closed_as_its_run_is_and_counts_as_no_run() -> None:
+    spans = OpenSpans()
+    assert observe(spans, request(2, open_=True, kind=semconv.RUN_TYPE_ATTEMPT)) == []
+    assert len(spans) == 1
+    assert observe(spans, request(2, open_=False, kind=semconv.RUN_TYPE_ATTEMPT)) == []
+    assert len(spans) == 0
+    (ended,) = observe(spans, request(1, open_=False, kind="flow"))
+    assert ended.own_flow_run_id == RUN
+
+
 def test_a_span_is_open_from_its_start_to_its_end() -> None:
     spans = observed(request(1, 2, open_=True))
     assert len(spans) == 2
