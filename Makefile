@@ -8,7 +8,7 @@ export UV_CACHE_DIR := $(CACHE)/uv-cache
 export UV_LINK_MODE := hardlink
 BIN := $(CURDIR)/.venv/bin
 
-.PHONY: help install collector demo test soak fuzz lint format docs clean
+.PHONY: help install collector demo test soak bench bench-library fuzz lint format docs clean
 .DEFAULT_GOAL := help
 
 help: ## show what there is to make
@@ -46,6 +46,9 @@ soak: collector ## ten minutes without any destination, and nothing lost (OTEL_P
 bench: collector ## measure what the sidecar costs and write bench/RESULTS.md (15 minutes)
 	@UV_PROJECT_ENVIRONMENT=$(CACHE)/bench/rotel $(UV) sync --frozen --only-group bench --python $(BIN)/python --quiet
 	@$(BIN)/python -m bench $(BENCH_ARGS)
+
+bench-library: .venv/.installed ## measure what the library costs a flow and write bench/LIBRARY.md (8 minutes)
+	@$(BIN)/python -m bench.library $(BENCH_ARGS)
 
 FUZZ_SECONDS ?= 60
 fuzz: .venv/.installed ## look for bytes that break the sidecar, FUZZ_SECONDS for each of four readers
