@@ -196,6 +196,7 @@ def _calling_task(engine: Any) -> Any:
     return sent_along.get("task_run") or (current and current.task_run)
 
 
+@never_raises(None)
 def _finish(engine: Any) -> None:
     telemetry = engine._telemetry  # noqa: SLF001
     if isinstance(telemetry, WholeRunTelemetry):
@@ -227,6 +228,8 @@ class WholeRunTelemetry(RunTelemetry):
         # The last exception of the user's code, and when it came.
         self._exception: tuple[BaseException, int] | None = None
         self._exception_of_attempt: BaseException | None = None
+        # What the caller is handling, if it runs this in an `except` block: no exception of the run.
+        self._of_caller = sys.exc_info()[1]
         # The attempt that runs or ran last: its number in all, when it began, and whether it is over.
         self._count = 0
         self._count_at_start = 0
@@ -247,6 +250,7 @@ class WholeRunTelemetry(RunTelemetry):
         _remember(run, started[1])
         return started
 
+    @never_raises(None)
     def update_run_name(self, name: str) -> None:
         """Note the run's own name; the span keeps that of the flow or task."""
         if self.span:
@@ -273,11 +277,16 @@ class WholeRunTelemetry(RunTelemetry):
             self._message = terminal_message
         self._exception_of_attempt = None
 
+    def _in_flight(self) -> BaseException | None:
+        """Return the exception that the engine is handling, or that is leaving it."""
+        found = sys.exc_info()[1]
+        return None if found is self._of_caller else found
+
     # --- attempts ---------------------------------------------------------------------------
 
     @never_raises(None)
     def _follow(self, span: Span, state: State) -> None:
-        in_flight = sys.exc_info()[1]
+        in_flight = self._in_flight()
         if state.type in _BAD and self._exception is None and in_flight is not None:
             self._exception = (in_flight, time.time_ns())  # Prefect does not tell of a time-out
         if state.type == StateType.RUNNING:
@@ -302,7 +311,7 @@ class WholeRunTelemetry(RunTelemetry):
     def _end_attempt(self, span: Span, state: State) -> None:
         """End an attempt that will be followed by another."""
         # The task's engine has told the exception by now; the flow's engine is handling it.
-        raised = self._exception[0] if self._exception else sys.exc_info()[1]
+        raised = self._exception[0] if self._exception else self._in_flight()
         attempt = self._attempt or self._span_of_attempt(span, self._since)
         if raised is not None:
             attempt.record_exception(raised)
@@ -376,7 +385,8 @@ class WholeRunTelemetry(RunTelemetry):
             _attempts.pop(span.get_span_context().span_id, None)
             self._conclude(span, run)
         finally:
-            self._exception = None  # it holds the frames of the user's code
+            # They hold the frames of the user's code.
+            self._exception = self._exception_of_attempt = self._of_caller = None
             span.end()
 
     @never_raises(None)
@@ -384,7 +394,7 @@ class WholeRunTelemetry(RunTelemetry):
         _link_inputs(span, run)
         state: State = run.state
         kind, name = state.type.value, state.name or state.type.value
-        in_flight = sys.exc_info()[1]
+        in_flight = self._in_flight()
         raised = self._exception[0] if self._exception else None
         if not state.is_final() and in_flight is not None:
             raised = raised or (None if isinstance(in_flight, _GOES_ON_ELSEWHERE) else in_flight)

@@ -210,6 +210,13 @@ def test_what_came_of_a_task_is_told_by_status_and_state(server: PrefectServer, 
     ]
 
 
+def test_an_exception_that_the_caller_handles_is_not_the_tasks(server: PrefectServer, sink: OtlpSink) -> None:
+    spans = spans_of(server, sink, "handles")
+    assert [exceptions(span) for span in spans.named("task broken")] == [["ValueError"], ["ValueError"]]
+    skipped = spans.one("task skipped")
+    assert (status(skipped), exceptions(skipped)) == ("UNSET", [])
+
+
 def test_a_crash_is_no_failure(server: PrefectServer, sink: OtlpSink) -> None:
     spans = spans_of(server, sink, "crashes", exit_code=-15)
     flow = spans.one("flow crashes")

@@ -167,6 +167,15 @@ def outcomes() -> None:
     slow(return_state=True)
 
 
+@flow(name="handles")
+def handles() -> None:
+    try:
+        raise OSError("not the tasks' own")
+    except OSError:
+        broken(return_state=True)
+        skipped(broken.submit(), return_state=True)
+
+
 @flow(name="crashes")
 def crashes() -> None:
     os.kill(os.getpid(), signal.SIGTERM)
