@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 # That module has no annotations and asks type checkers to pass over it.
 from opentelemetry.instrumentation.distro import BaseDistro  # type: ignore[attr-defined]
 
-from otel_prefect import configuration, instrumentations
+from otel_prefect import configuration, process_kind
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -21,8 +21,8 @@ class Distro(BaseDistro):  # type: ignore[misc]  # the base class ships no types
 
     def load_instrumentor(self, entry_point: EntryPoint, **kwargs: Any) -> None:
         """Load one instrumentation, see ``BaseDistro.load_instrumentor``."""
-        if not instrumentations.wanted():
-            return
+        if process_kind.is_prefect_server():
+            return  # its queries are no pipeline's
         if entry_point.name == "logging":
             # Its fields for format strings are kept; its handler would send each record a second time.
             kwargs["enable_log_auto_instrumentation"] = False

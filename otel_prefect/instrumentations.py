@@ -12,6 +12,7 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from otel_prefect import process_kind
+from otel_prefect.distro import Distro
 from otel_prefect.guard import never_raises
 
 if TYPE_CHECKING:
@@ -22,20 +23,12 @@ _logger = logging.getLogger(__name__)
 _DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 
 
-def wanted() -> bool:
-    """Tell whether this process is to have any: not Prefect's server, whose queries are no pipeline's."""
-    return not process_kind.is_prefect_server()
-
-
 @never_raises(None)
 def load() -> None:
     """Load what is installed, but for what ``OTEL_PYTHON_DISABLED_INSTRUMENTATIONS`` names (``*``: all)."""
     disabled = {name.strip() for name in os.environ.get(_DISABLED, "").split(",")}
-    if not wanted() or "*" in disabled:
+    if process_kind.is_prefect_server() or "*" in disabled:
         return
-    # Imported here: most processes have none to load.
-    from otel_prefect.distro import Distro  # noqa: PLC0415
-
     distro = Distro()
     for entry_point in entry_points(group="opentelemetry_instrumentor"):
         if entry_point.name not in disabled:
