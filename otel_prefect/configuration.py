@@ -12,6 +12,7 @@ from otel_prefect.guard import never_raises
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.sdk.trace.id_generator import IdGenerator
 
     from otel_prefect.delivery import Delivery
@@ -91,7 +92,7 @@ def _traces(own: Resource, delivery: Delivery) -> Provider | None:
     from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
     from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
 
-    from otel_prefect import exporters, start_spans, tracing  # noqa: PLC0415
+    from otel_prefect import encodable, exporters, start_spans, tracing  # noqa: PLC0415
 
     present = trace.get_tracer_provider()
     if isinstance(present, TracerProvider):
@@ -99,7 +100,9 @@ def _traces(own: Resource, delivery: Delivery) -> Provider | None:
         tracing.adopt(present, runs.of_process())
         return None
     provider = tracing.provider(own, runs.of_process(), _id_generator())
-    made = exporters.exporters("traces", delivery)
+    made: list[SpanExporter] = [
+        encodable.EncodableSpans(exporter) for exporter in exporters.exporters("traces", delivery)
+    ]
     if exporters.otlp_names() and environment.flag(semconv.ENV_START_SPANS):
         starts = start_spans.StartSpans(exporters.hasty_exporters)
         # Before those that send ends: it is shut down first.

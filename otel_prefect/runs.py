@@ -130,7 +130,7 @@ def joined(told: Environment) -> Iterator[None]:
         _joined.reset(token)
 
 
-_lock = threading.Lock()
+_lock = threading.RLock()
 _process: Runs | None = None
 
 
@@ -139,5 +139,7 @@ def of_process() -> Runs:
     global _process  # noqa: PLW0603 - the one place that owns it
     with _lock:
         if _process is None:
+            # What reading warns of is a log record, whose fields ask here.
+            _process = Runs(environment.Environment())
             _process = Runs(environment.read())
         return _process
