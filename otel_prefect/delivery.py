@@ -42,10 +42,12 @@ class Delivery:
         retry_seconds: for how long after the first failure batches are tried again. After that each
             batch is tried once, until one gets through.
         silent: whether nothing is said of what is dropped, since it is no loss.
+        keeps_connections: whether they stay open for the next batch; whoever has it so closes them.
     """
 
     retry_seconds: float
     silent: bool = False
+    keeps_connections: bool = True
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _closing: threading.Event = field(default_factory=threading.Event)
     _ends: float = float("inf")
@@ -131,6 +133,8 @@ class Delivery:
         made.mount("https://", adapter)
         # A proxy that is set for the way out of the task must not stand before its own loopback.
         made.trust_env = urlsplit(url).hostname not in _LOOPBACK
+        if not self.keeps_connections:
+            made.headers["Connection"] = "close"
         return made
 
 
@@ -162,6 +166,14 @@ class _PatientAdapter(HTTPAdapter):
                 self._delivery.report_dropped(url, failure)
                 raise UndeliverableError(failure, request=request)
             pause = min(pause * 2, _LONGEST_PAUSE)
+
+    def close(self) -> None:
+        """Close the connections; left to the garbage collector, Python's development mode warns of them."""
+        for key in self.poolmanager.pools.keys():  # noqa: SIM118 - not a dict: it cannot be iterated over
+            pool = self.poolmanager.pools.get(key)
+            if pool is not None:
+                pool.close()
+        super().close()
 
     def _attempt(
         self, request: requests.PreparedRequest, timeout: Any, options: Mapping[str, Any]
