@@ -62,7 +62,8 @@ def hasty_exporters(seconds: float, environ: Mapping[str, str] | None = None) ->
         As above, of the names that mean OTLP: no other destination understands a span without an end.
     """
     values = os.environ if environ is None else environ
-    delivery = Delivery(retry_seconds=0.0, silent=True)
+    # Sent from a thread that nobody waits for: what stays open could not be closed.
+    delivery = Delivery(retry_seconds=0.0, silent=True, keeps_connections=False)
     made = [_exporter(name, "traces", delivery, values, timeout=seconds) for name in otlp_names(values)]
     return [exporter for exporter in made if exporter is not None]
 

@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 
 INSTRUMENT = str(Path(sys.executable).parent / "opentelemetry-instrument")
 
+# Python's development mode shows warnings that are hidden otherwise.
+DEVELOPMENT = ("-X", "dev")
 
-def run(program: Path, sink: OtlpSink | None, code: str) -> subprocess.CompletedProcess[str]:
+
+def run(program: Path, sink: OtlpSink | None, code: str, *options: str) -> subprocess.CompletedProcess[str]:
     """Run a program, with us where there is a sink; its user sees the same either way."""
     program.write_text(code)
     ours = [INSTRUMENT] if sink else []
@@ -26,7 +29,7 @@ def run(program: Path, sink: OtlpSink | None, code: str) -> subprocess.Completed
     if sink:
         variables["OTEL_EXPORTER_OTLP_ENDPOINT"] = f"http://127.0.0.1:{sink.http_port}"
     return subprocess.run(
-        [*ours, sys.executable, "-X", "dev", str(program)],
+        [*ours, sys.executable, *options, str(program)],
         env=environment(variables),
         capture_output=True,
         text=True,
@@ -37,7 +40,7 @@ def run(program: Path, sink: OtlpSink | None, code: str) -> subprocess.Completed
 
 def assert_seen_as_without_us(program: Path, sink: OtlpSink, code: str) -> list[Received]:
     """Check that what the user sees is the same; return what was sent."""
-    plain, ours = run(program, None, code), run(program, sink, code)
+    plain, ours = run(program, None, code, *DEVELOPMENT), run(program, sink, code, *DEVELOPMENT)
     assert (ours.returncode, ours.stdout, ours.stderr) == (plain.returncode, plain.stdout, plain.stderr)
     for log in sink.logs():
         assert log.attributes["flow_run_id"] == RUN_ID
