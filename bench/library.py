@@ -8,12 +8,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, NamedTuple
 
 from bench import machine
+from bench.receiver import TakesAll
 from bench.ways import ROOT
 from demo import prefect_server
 from demo.processes import Processes, environment
@@ -94,7 +95,7 @@ def _flows(rounds: int, tasks: int) -> list[tuple[float, float]]:
     """Run the flow against a real server, with us sending to a receiver that takes everything."""
     with tempfile.TemporaryDirectory() as folder, Processes(Path(folder) / "logs") as processes:
         server = prefect_server.start(processes, Path(folder) / "home")
-        receiver = ThreadingHTTPServer(("127.0.0.1", 0), _TakesAll)
+        receiver = ThreadingHTTPServer(("127.0.0.1", 0), TakesAll)
         Thread(target=receiver.serve_forever, daemon=True).start()
         ours = {
             "PREFECT_PLUGINS_ENABLED": "1",
@@ -106,19 +107,6 @@ def _flows(rounds: int, tasks: int) -> list[tuple[float, float]]:
             return _run([str(_HERE / "library_flow.py")], {**variables, **(ours if way == "ours" else {})})
 
         return _alternate(rounds, run)
-
-
-class _TakesAll(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["content-length"]))
-        self.send_response(200)
-        self.send_header("content-length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        return
 
 
 def _run(arguments: list[str], variables: Mapping[str, str]) -> float:

@@ -12,8 +12,10 @@ import sys
 import threading
 import time
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from pathlib import Path
+
+from bench.receiver import TakesAll
 
 _RUN = (str(Path(sys.executable).with_name("otel-prefect")), "run", "--")
 _ROUNDS = 5
@@ -57,19 +59,6 @@ class Cost:
     cpu: float
 
 
-class _Ok(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["content-length"]))
-        self.send_response(200)
-        self.send_header("content-length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        return
-
-
 def once(command: tuple[str, ...], port: int) -> Cost:
     """Run a command to its end.
 
@@ -91,7 +80,7 @@ def once(command: tuple[str, ...], port: int) -> Cost:
 
 def main() -> None:
     """Measure all cases and print the table."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Ok)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), TakesAll)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
     print(f"load average before the run: {os.getloadavg()[0]:.2f}; {os.cpu_count()} cores\n")

@@ -24,6 +24,7 @@ from tests.support.ports import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from tests.support.aws_faults import Aws
@@ -64,17 +65,9 @@ def environment(folder: Path, aws: Aws, **more: str) -> dict[str, str]:
     )
 
 
-@contextlib.contextmanager
-def started(folder: Path, environ: dict[str, str]) -> Iterator[RunningSidecar]:
+def started(folder: Path, environ: dict[str, str]) -> AbstractContextManager[RunningSidecar]:
     """Run a sidecar; a second time with the same environment it takes the first one's place."""
-    running = sidecar.launch(folder, environ)
-    try:
-        running.wait_healthy()
-        yield running
-    finally:
-        if running.process.poll() is None:
-            running.process.kill()
-        running.process.communicate()
+    return sidecar.healthy(sidecar.launch(folder, environ))
 
 
 def clients(running: RunningSidecar, name: str, **settings: Any) -> Load:
