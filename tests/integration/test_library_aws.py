@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
-import sys
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from demo.processes import environment
 from tests.support.http_server import QuietHandler, serving
+from tests.support.instrumented import run_code
 from tests.support.process_state import PARENT_SPAN_ID, RUN_ID, TRACEPARENT, XRAY_TRACE_ID
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-INSTRUMENT = str(Path(sys.executable).parent / "opentelemetry-instrument")
 VARIABLES = {
     "PREFECT_FLOW_RUN_ID": RUN_ID,
     "LOG_CORRELATION_ID": RUN_ID,
@@ -83,16 +79,7 @@ def run(code: str, variables: dict[str, str] | None = None) -> str:
     """Run Python code as a container of the run does; return its stderr."""
     quiet = {f"OTEL_{signal}_EXPORTER": "none" for signal in ("TRACES", "LOGS", "METRICS")}
     of_run = {"PREFECT_FLOW_RUN_ID": RUN_ID, "SOURCE": "crm", "TRACEPARENT": TRACEPARENT}
-    done = subprocess.run(
-        [INSTRUMENT, sys.executable, "-c", code],
-        env=environment({**quiet, **of_run, **(variables or {})}),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stderr
+    return run_code(code, {**quiet, **of_run, **(variables or {})})
 
 
 def call(aws: Aws, statement: str, variables: dict[str, str] | None = None) -> str:

@@ -8,24 +8,20 @@ from __future__ import annotations
 import base64
 import io
 import json
-import subprocess
-import sys
 import zipfile
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
 
 from demo.aws import ACCOUNT, REGION
-from demo.processes import environment
+from tests.support.instrumented import run_code
 from tests.support.moto_recorder import Moto, moto
 from tests.support.process_state import PARENT_SPAN_ID, RUN_ID, TRACEPARENT, XRAY_TRACE_ID
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-INSTRUMENT = str(Path(sys.executable).parent / "opentelemetry-instrument")
 QUIET = {f"OTEL_{signal}_EXPORTER": "none" for signal in ("TRACES", "LOGS", "METRICS")}
 OF_RUN = {"PREFECT_FLOW_RUN_ID": RUN_ID, "SOURCE": "crm", "TRACEPARENT": TRACEPARENT}
 VARIABLES = {**OF_RUN, "LOG_CORRELATION_ID": RUN_ID}
@@ -54,16 +50,7 @@ def aws(server: Moto) -> Moto:
 def call(aws: Moto, service: str, statement: str, variables: dict[str, str] | None = None) -> str:
     """Run a call of boto3 as a process of the run does; return the process's stderr."""
     code = f"import boto3, json; c = boto3.client({service!r}); {statement}"
-    done = subprocess.run(
-        [INSTRUMENT, sys.executable, "-c", code],
-        env=environment({**QUIET, **OF_RUN, **aws.variables(), **(variables or {})}),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stderr
+    return run_code(code, {**QUIET, **OF_RUN, **aws.variables(), **(variables or {})})
 
 
 def values(attributes: dict[str, Any]) -> dict[str, str]:

@@ -6,19 +6,20 @@ import json
 import socket
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from demo.processes import environment
 from tests.support import sidecar
+from tests.support.instrumented import run_code
 from tests.support.process_state import PARENT_SPAN_ID, RUN_ID, TRACE_ID, TRACEPARENT, XRAY_TRACE_ID
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.support.otlp_sink import OtlpSink
 
-INSTRUMENT = str(Path(sys.executable).parent / "opentelemetry-instrument")
 SETUP = """
 import asyncio
 from aws_xray_sdk.core import xray_recorder as x
@@ -47,16 +48,7 @@ def run(code: str, sink: OtlpSink, xray_address: str, **variables: str) -> str:
         "TRACEPARENT": TRACEPARENT,
         **variables,
     }
-    done = subprocess.run(
-        [INSTRUMENT, sys.executable, "-c", SETUP + code],
-        env=environment(env),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stderr
+    return run_code(SETUP + code, env)
 
 
 def with_daemon(code: str, sink: OtlpSink, **variables: str) -> dict[str, dict[str, Any]]:
