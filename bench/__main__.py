@@ -13,7 +13,7 @@ from bench.cases import FULL, QUICK, SIDECAR, WAYS, Plan
 from bench.load_program import LoadError, LoadProgram
 from bench.results import Results
 from bench.ways import ROOT, Unavailable
-from otel_prefect import collector
+from otel_prefect.collector import start as collector
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

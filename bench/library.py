@@ -18,7 +18,8 @@ from bench.receiver import TakesAll
 from bench.ways import ROOT
 from demo import prefect_server
 from demo.processes import Processes, environment
-from otel_prefect import collector, semconv
+from otel_prefect import semconv
+from otel_prefect.collector import start as collector
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

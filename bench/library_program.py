@@ -80,7 +80,8 @@ def _span(how: str) -> float:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    from otel_prefect import runs, tracing
+    from otel_prefect import runs
+    from otel_prefect.spans import tracing
 
     provider = tracing.provider(Resource({}), runs.of_process()) if how == "ours" else TracerProvider()
     provider.add_span_processor(BatchSpanProcessor(_Nowhere(), max_queue_size=_ROUNDS * _TIMES * 2))
@@ -99,7 +100,8 @@ def _log(how: str) -> float:
     from opentelemetry.sdk._logs import LoggerProvider
     from opentelemetry.sdk.trace import TracerProvider
 
-    from otel_prefect import log_export, log_fields
+    from otel_prefect.log import export as log_export
+    from otel_prefect.log import fields as log_fields
 
     provider = LoggerProvider(shutdown_on_exit=False)
     provider.add_log_record_processor(_NoRecords())  # type: ignore[arg-type]  # all of its methods

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from bench.cases import CLIENTS
-from otel_prefect import collector, collector_build, semconv
+from otel_prefect import semconv
+from otel_prefect.collector import build as collector_build
+from otel_prefect.collector import start as collector
 
 if TYPE_CHECKING:
     from types import TracebackType

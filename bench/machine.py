@@ -10,7 +10,8 @@ import time
 from pathlib import Path
 
 from bench import ways
-from otel_prefect import collector, collector_build
+from otel_prefect.collector import build as collector_build
+from otel_prefect.collector import start as collector
 
 
 def describe() -> dict[str, str]:

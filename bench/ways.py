@@ -17,7 +17,8 @@ import yaml
 
 from bench.cases import ATTRIBUTES, COLLECTOR, DECODE, ROTEL, SIDECAR
 from demo.processes import Processes, answers, environment, listens
-from otel_prefect import collector, semconv
+from otel_prefect import semconv
+from otel_prefect.collector import start as collector
 from tests.support.ports import free_ports
 
 if TYPE_CHECKING:

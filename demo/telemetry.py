@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 from demo import witness
 from demo.paths import ROOT
 from demo.processes import LOOPBACK, StartError, answers, environment, free_port, listens
-from otel_prefect import collector, semconv
+from otel_prefect import semconv
+from otel_prefect.collector import start as collector
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,15 +7,16 @@ import os
 import threading
 from typing import TYPE_CHECKING
 
-from otel_prefect import environment, log_fields, process_kind, runs, semconv
+from otel_prefect import environment, process_kind, runs, semconv
 from otel_prefect.guard import never_raises
+from otel_prefect.log import fields as log_fields
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.sdk.trace.id_generator import IdGenerator
 
-    from otel_prefect.delivery import Delivery
+    from otel_prefect.export.delivery import Delivery
     from otel_prefect.lifecycle import Provider, Shutdown
 
 _logger = logging.getLogger(__name__)
@@ -63,10 +64,14 @@ def configure(by: str, service_name: str | None = None, *, process_span: bool = 
 @never_raises(None)
 def _set_up(service_name: str | None, *, process_span: bool) -> Shutdown | None:
     # Imported here: a disabled process pays for none of it.
-    from otel_prefect import aws_calls, exporters, prefect_http, resource, xray_sdk  # noqa: PLC0415
-    from otel_prefect import process_span as process_spans  # noqa: PLC0415
-    from otel_prefect.delivery import Delivery  # noqa: PLC0415
+    from otel_prefect import resource  # noqa: PLC0415
+    from otel_prefect.aws import calls as aws_calls  # noqa: PLC0415
+    from otel_prefect.aws import xray_sdk  # noqa: PLC0415
+    from otel_prefect.export import exporters  # noqa: PLC0415
+    from otel_prefect.export.delivery import Delivery  # noqa: PLC0415
     from otel_prefect.lifecycle import Shutdown  # noqa: PLC0415
+    from otel_prefect.prefect import http as prefect_http  # noqa: PLC0415
+    from otel_prefect.spans import process_span as process_spans  # noqa: PLC0415
 
     process = runs.of_process()
     delivery = Delivery(environment.seconds(semconv.ENV_RETRY_SECONDS))
@@ -92,7 +97,8 @@ def _traces(own: Resource, delivery: Delivery) -> Provider | None:
     from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
     from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
 
-    from otel_prefect import encodable, exporters, start_spans, tracing  # noqa: PLC0415
+    from otel_prefect.export import encodable, exporters  # noqa: PLC0415
+    from otel_prefect.spans import start_spans, tracing  # noqa: PLC0415
 
     present = trace.get_tracer_provider()
     if isinstance(present, TracerProvider):
@@ -120,13 +126,11 @@ def _logs(own: Resource, delivery: Delivery) -> Provider | None:
     from opentelemetry.sdk._logs import LoggerProvider  # noqa: PLC0415
     from opentelemetry.sdk._logs.export import BatchLogRecordProcessor  # noqa: PLC0415
 
-    from otel_prefect import (  # noqa: PLC0415
-        exporters,
-        log_export,
-        loguru_logs,
-        structlog_logs,
-        uncaught,
-    )
+    from otel_prefect.export import exporters  # noqa: PLC0415
+    from otel_prefect.log import export as log_export  # noqa: PLC0415
+    from otel_prefect.log import loguru_records as loguru_logs  # noqa: PLC0415
+    from otel_prefect.log import structlog_events as structlog_logs  # noqa: PLC0415
+    from otel_prefect.log import uncaught  # noqa: PLC0415
 
     if isinstance(logs_api.get_logger_provider(), LoggerProvider):
         # The user's own, and so is the handler that feeds it: a second way out would double each line.
@@ -150,7 +154,8 @@ def _metrics(own: Resource, delivery: Delivery) -> Provider | None:
     from opentelemetry import metrics as metrics_api  # noqa: PLC0415
     from opentelemetry.sdk.metrics import MeterProvider  # noqa: PLC0415
 
-    from otel_prefect import exporters, metrics  # noqa: PLC0415
+    from otel_prefect import metrics  # noqa: PLC0415
+    from otel_prefect.export import exporters  # noqa: PLC0415
 
     if isinstance(metrics_api.get_meter_provider(), MeterProvider):
         return None

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import FrameType
 
-    from otel_prefect.delivery import Delivery
-    from otel_prefect.process_span import ProcessSpan
+    from otel_prefect.export.delivery import Delivery
+    from otel_prefect.spans.process_span import ProcessSpan
 
 _logger = logging.getLogger(__name__)
 

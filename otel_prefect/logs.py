@@ -4,7 +4,7 @@
 
     2026-03-01 03:00:12,345 [flow_run_id=3c32c202-…] ERROR ingest.load: no such table
 
-Each field of ``otel_prefect.log_fields.FIELDS`` can be used in any format string of any handler once
+Each field of ``otel_prefect.log.fields.FIELDS`` can be used in any format string of any handler once
 ``basic_config`` has been called or the library is configured.
 """
 
@@ -15,7 +15,9 @@ import logging
 from datetime import datetime, timezone
 from typing import IO, Any, Literal
 
-from otel_prefect import log_fields, log_records, semconv
+from otel_prefect import semconv
+from otel_prefect.log import fields as log_fields
+from otel_prefect.log import records as log_records
 
 TEXT_FORMAT = "%(asctime)s [flow_run_id=%(flow_run_id)s] %(levelname)s %(name)s: %(message)s"
 

@@ -10,7 +10,8 @@ from typing import Any
 
 from prefect.plugins import register_hook
 
-from otel_prefect import configuration, instrumentations
+from otel_prefect import configuration
+from otel_prefect.spans import instrumentations
 
 PREFECT_PLUGIN_API_REQUIRES = ">=0.1,<1"
 """Read by Prefect before it loads the plugin."""

@@ -13,7 +13,8 @@ from contextvars import ContextVar
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from otel_prefect import environment, ids, prefect_context
+from otel_prefect import environment, ids
+from otel_prefect.prefect import context as prefect_context
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

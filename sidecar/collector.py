@@ -16,8 +16,8 @@ from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_prefect import collector as configuration
 from otel_prefect import semconv
+from otel_prefect.collector import start as configuration
 from sidecar import metrics, queue_size, tether
 from sidecar.settings import Address
 

@@ -13,8 +13,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from otel_prefect import collector as configuration
 from otel_prefect import semconv
+from otel_prefect.collector import start as configuration
 from sidecar import accounts, collector, grpc_server, health, http_server, log_lines, memory, metrics
 from sidecar.closing import Closer
 from sidecar.delivery import DeliveryMonitor

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from otel_prefect import collector_build
+from otel_prefect.collector import build as collector_build
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

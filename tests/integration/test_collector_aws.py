@@ -16,7 +16,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 
 from demo import aws
 from demo.processes import Processes
-from otel_prefect import collector, ids, semconv
+from otel_prefect import ids, semconv
+from otel_prefect.collector import start as collector
 from sidecar.attributes import set_value
 from sidecar.finished_runs import FinishedRuns
 from tests.support import otlp

@@ -12,7 +12,8 @@ import grpc
 import pytest
 
 from demo.processes import Processes, free_port
-from otel_prefect import collector, semconv
+from otel_prefect import semconv
+from otel_prefect.collector import start as collector
 from tests.support import otlp, otlp_sink
 from tests.support.collector import running, variables, wait_for
 

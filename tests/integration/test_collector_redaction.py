@@ -9,7 +9,7 @@ import grpc
 import pytest
 import yaml
 
-from otel_prefect import collector
+from otel_prefect.collector import start as collector
 from tests.support import otlp, sidecar
 from tests.support.otlp_sink import attributes
 

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from demo.processes import environment
-from otel_prefect import cli, collector, semconv
+from otel_prefect import semconv
+from otel_prefect.collector import start as collector
+from otel_prefect.commands import cli
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from demo.processes import Processes
-from otel_prefect import collector, semconv
+from otel_prefect import semconv
+from otel_prefect.collector import start as collector
 from tests.support import aws_faults, otlp
 from tests.support.aws_faults import MAX_DOCUMENT_BYTES, Fault
 from tests.support.collector import running, variables, wait_for

@@ -13,7 +13,7 @@ import pytest
 
 from demo import aws
 from demo.processes import Processes, environment
-from otel_prefect import task_definition
+from otel_prefect.deploy import task_definition
 from tests.unit.test_task_definition import BRIDGE, FARGATE, IMAGE
 
 if TYPE_CHECKING:

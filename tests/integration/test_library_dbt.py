@@ -88,7 +88,7 @@ class Done:
 
     @property
     def nodes(self) -> dict[str, Received]:
-        found = [span for span in self.sink.spans() if span.scope == "otel_prefect.dbt"]
+        found = [span for span in self.sink.spans() if span.scope == "otel_prefect.program.dbt"]
         assert len({span.record.name for span in found}) == len(found)
         return {span.record.name: span for span in found}
 

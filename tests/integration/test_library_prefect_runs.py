@@ -334,7 +334,7 @@ situations.in_threads()
 def test_a_defect_of_ours_reaches_no_flow(server: PrefectServer, sink: OtlpSink) -> None:
     broken = """
 import situations
-from otel_prefect import prefect_runs
+from otel_prefect.prefect import runs as prefect_runs
 def broken(*_):
     raise RuntimeError("a defect")
 prefect_runs._names = broken

@@ -70,7 +70,7 @@ logging.getLogger("load").warning("loaded")
 """
     assert ended(start(tmp_path, sink.http_port, code)) == (0, "loaded\n")
     span = sink.span("load")
-    assert span.scope == "otel_prefect.program"
+    assert span.scope == "otel_prefect.program.run"
     assert span.record.trace_id == TRACE_ID.to_bytes(16, "big")
     assert span.record.parent_span_id == PARENT_SPAN_ID.to_bytes(8, "big")
     assert plain(span) == {"process.executable.name": "load", "process.exit.code": 0, "flow_run_id": RUN_ID}

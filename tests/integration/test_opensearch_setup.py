@@ -14,7 +14,8 @@ import pytest
 
 from demo import opensearch as node_of
 from demo.processes import Processes, environment, free_port
-from otel_prefect import collector, semconv
+from otel_prefect import semconv
+from otel_prefect.collector import start as collector
 from tests.support import otlp
 from tests.support.collector import RunningCollector, running, variables
 

@@ -13,7 +13,7 @@ from prefect_aws.workers.ecs_worker import ECSWorker
 
 from demo import aws, prefect_server
 from demo.processes import Processes, environment
-from otel_prefect import work_pool
+from otel_prefect.deploy import work_pool
 from tests.unit.test_task_definition import IMAGE, variables
 
 if TYPE_CHECKING:
@@ -136,7 +136,7 @@ def test_a_pool_that_is_not_there_or_not_of_ecs_is_said(
 
 
 def test_a_template_that_is_none_is_refused() -> None:
-    from otel_prefect.task_definition import Sidecar, TaskDefinitionError  # noqa: PLC0415
+    from otel_prefect.deploy.task_definition import Sidecar, TaskDefinitionError  # noqa: PLC0415
 
     with pytest.raises(TaskDefinitionError, match=r"job_configuration\.task_definition"):
         work_pool.add({"job_configuration": {}}, Sidecar(IMAGE))

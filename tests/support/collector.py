@@ -14,7 +14,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 
 from demo.processes import direct, environment
-from otel_prefect import collector, semconv
+from otel_prefect import semconv
+from otel_prefect.collector import start as collector
 from tests.support.ports import free_ports
 
 if TYPE_CHECKING:

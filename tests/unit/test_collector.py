@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from otel_prefect import collector, semconv
+from otel_prefect import semconv
+from otel_prefect.collector import start as collector
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from otel_prefect import collector, collector_build, semconv
-from otel_prefect.collector_command import Progress
+from otel_prefect import semconv
+from otel_prefect.collector import build as collector_build
+from otel_prefect.collector import start as collector
+from otel_prefect.commands.collector import Progress
 
 
 @pytest.fixture

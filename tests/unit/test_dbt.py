@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry import trace
 
-from otel_prefect import dbt_artifacts, guard
-from otel_prefect.dbt import DbtRun
-from otel_prefect.dbt_artifacts import NodeFacts, Result
+from otel_prefect import guard
+from otel_prefect.program import dbt_artifacts
+from otel_prefect.program.dbt import DbtRun
+from otel_prefect.program.dbt_artifacts import NodeFacts, Result
 
 INVOCATION = "41be8b5a-3b27-4282-a32f-3d60c0c32ce5"
 SUCCESS = {

@@ -11,8 +11,8 @@ from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExp
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace.export import ConsoleSpanExporter
 
-from otel_prefect.delivery import Delivery, QuietExporter
-from otel_prefect.exporters import Signal, exporters, hasty_exporters
+from otel_prefect.export.delivery import Delivery, QuietExporter
+from otel_prefect.export.exporters import Signal, exporters, hasty_exporters
 
 
 def endpoint(signal: Signal, environ: dict[str, str]) -> str:

@@ -14,7 +14,10 @@ from loguru import logger as loguru_logger
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 
-from otel_prefect import log_export, log_fields, loguru_logs, structlog_logs
+from otel_prefect.log import export as log_export
+from otel_prefect.log import fields as log_fields
+from otel_prefect.log import loguru_records as loguru_logs
+from otel_prefect.log import structlog_events as structlog_logs
 from tests.support.process_state import RUN_ID, TRACE_ID, XRAY_TRACE_ID, told
 
 if TYPE_CHECKING:

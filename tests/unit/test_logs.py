@@ -17,7 +17,10 @@ from opentelemetry.instrumentation.utils import suppress_instrumentation
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import InMemoryLogRecordExporter, SimpleLogRecordProcessor
 
-from otel_prefect import log_export, log_fields, log_records, logs
+from otel_prefect import logs
+from otel_prefect.log import export as log_export
+from otel_prefect.log import fields as log_fields
+from otel_prefect.log import records as log_records
 from tests.support.process_state import PARENT_SPAN_ID, RUN_ID, TRACE_ID, XRAY_TRACE_ID, told
 
 if TYPE_CHECKING:

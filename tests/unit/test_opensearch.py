@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from opensearchpy import Urllib3AWSV4SignerAuth
 
-from otel_prefect import opensearch, semconv
+from otel_prefect import semconv
+from otel_prefect.deploy import opensearch
 from tests.support.http_server import QuietHandler, serving
 
 if TYPE_CHECKING:

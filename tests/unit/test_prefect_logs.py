@@ -8,7 +8,8 @@ from types import ModuleType
 
 import pytest
 
-from otel_prefect import log_fields, prefect_logs
+from otel_prefect.log import fields as log_fields
+from otel_prefect.prefect import logs as prefect_logs
 from tests.support.process_state import RUN_ID, told
 
 NAME = "prefect.logging.handlers"

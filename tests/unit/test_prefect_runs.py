@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from prefect import flow_engine, task_engine
 from prefect.telemetry.run_telemetry import RunTelemetry
 
-from otel_prefect import prefect_runs
+from otel_prefect.prefect import runs as prefect_runs
 
 if TYPE_CHECKING:
     import pytest

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry._logs import SeverityNumber
 
-from otel_prefect.program_output import MAX_LINE_BYTES, Line, LineSplitter, parse
+from otel_prefect.program.output import MAX_LINE_BYTES, Line, LineSplitter, parse
 
 
 def lines(chunks: list[bytes]) -> list[bytes]:

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import otel_prefect
-from otel_prefect import tracing
+from otel_prefect.spans import tracing
 from tests.support.process_state import (
     PARENT_SPAN_ID,
     RUN_ID,

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry._logs import SeverityNumber
 
-from otel_prefect.program_output import parse
-from otel_prefect.stack_traces import MAX_TRACE_BYTES, TraceGatherer
+from otel_prefect.program.output import parse
+from otel_prefect.program.stack_traces import MAX_TRACE_BYTES, TraceGatherer
 
 JAVA = """Exception in thread "main" java.lang.RuntimeException: no table
 \tat com.acme.Load.read(Load.java:12)

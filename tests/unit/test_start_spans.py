@@ -15,10 +15,12 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Decision, Sampler, SamplingResult
 
-from otel_prefect import environment, exporters, semconv, start_spans, tracing
-from otel_prefect.delivery import Delivery
+from otel_prefect import environment, semconv
+from otel_prefect.export import exporters
+from otel_prefect.export.delivery import Delivery
 from otel_prefect.runs import Runs
-from otel_prefect.start_spans import AfterStarts, StartSpans
+from otel_prefect.spans import start_spans, tracing
+from otel_prefect.spans.start_spans import AfterStarts, StartSpans
 from tests.support.http_server import QuietHandler, serving
 from tests.support.ports import free_ports
 from tests.support.process_state import PARENT_SPAN_ID, RUN_ID, TRACE_ID, TRACEPARENT

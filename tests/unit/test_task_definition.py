@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_prefect import task_definition
-from otel_prefect.task_definition import Sidecar, TaskDefinitionError
+from otel_prefect.deploy import task_definition
+from otel_prefect.deploy.task_definition import Sidecar, TaskDefinitionError
 
 IMAGE = "111122223333.dkr.ecr.eu-west-1.amazonaws.com/otel-prefect:0.1.0"
 LOGS = {

@@ -14,8 +14,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from otel_prefect import environment, tracing
+from otel_prefect import environment
 from otel_prefect.runs import Runs
+from otel_prefect.spans import tracing
 from tests.support.process_state import PARENT_SPAN_ID, RUN_ID, TRACE_ID, TRACEPARENT
 
 if TYPE_CHECKING:

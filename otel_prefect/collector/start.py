@@ -1,0 +1,311 @@
+"""Where the OpenTelemetry Collector is, and what it is started with.
+
+Pure functions of an environment: the sidecar and ``otel-prefect collector`` start
+the Collector with the same arguments because both ask here.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import ipaddress
+import os
+import platform
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from otel_prefect import semconv
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+BINARY_NAME = "otelcol-prefect"
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+_SIGNALS = {
+    "traces": semconv.ENV_TRACES,
+    "logs": semconv.ENV_LOGS,
+    "metrics": semconv.ENV_METRICS,
+}
+# A layer whose endpoint wants signed requests defines a sigv4auth extension of its own. The Collector
+# replaces lists where it merges, so the list of all is put together here.
+_LAYER_EXTENSIONS = {
+    "traces/xray-otlp": "sigv4auth/xray-otlp",
+    "traces/opensearch-ingestion": "sigv4auth/traces-opensearch-ingestion",
+    "logs/cloudwatch-otlp": "sigv4auth/cloudwatch-otlp",
+    "logs/opensearch-ingestion": "sigv4auth/logs-opensearch-ingestion",
+}
+
+
+# The connector in redaction.yaml that gives on what was redacted.
+_REDACTED_ENTRY = "forward/redacted"
+
+
+class CollectorNotFound(Exception):  # noqa: N818 - a state that the caller asks about, as KeyError is
+    """Raised when there is no Collector to start: none is named and none is built."""
+
+
+class UnknownLayer(ValueError):  # noqa: N818 - says what is wrong with a value, as ValueError does
+    """Raised when a variable names a layer that has no file."""
+
+
+class InvalidSetting(ValueError):  # noqa: N818 - as above
+    """Raised when a variable has a value that it does not take."""
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """A Collector that can be built: which modules it has and what it is configured with.
+
+    Attributes:
+        name: as it is written on the command line.
+        manifest: of the builder, in the folder of the configuration.
+        base: the file that its layers are merged over.
+        layers: the layers that it always has, as ``signal/name``; None: the environment says which.
+        extensions: that its base defines.
+        binary: the variable that names a binary to use instead of the built one.
+    """
+
+    name: str
+    manifest: str
+    base: str
+    layers: tuple[str, ...] | None
+    extensions: tuple[str, ...]
+    binary: semconv.Variable
+
+
+MAIN = Distribution(
+    "main", "builder.yaml", "base.yaml", None, ("file_storage/queue",), semconv.ENV_OTELCOL_BIN
+)
+"""The one that a sidecar runs."""
+
+OPENSEARCH = Distribution(
+    "opensearch",
+    "opensearch/builder.yaml",
+    "opensearch/base.yaml",
+    ("traces/opensearch", "logs/opensearch"),
+    (),
+    semconv.ENV_OTELCOL_OPENSEARCH_BIN,
+)
+"""A second one for where the first has no ``opensearch`` exporter: it runs the same two layers, and the
+first sends to it by its ``otlp`` layers."""
+
+DISTRIBUTIONS = {distribution.name: distribution for distribution in (MAIN, OPENSEARCH)}
+
+
+def checkout() -> Path | None:
+    """Return the root of the checkout that this module runs from; None where it is installed."""
+    root = _PACKAGE.parent
+    return root if (root / "pyproject.toml").is_file() and (root / "collector-config").is_dir() else None
+
+
+def config_dir(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the folder with ``base.yaml`` and the layers.
+
+    ``OTEL_PREFECT_COLLECTOR_CONFIG_DIR``, else the checkout's, else the one in the installed package.
+    """
+    named = environ.get(semconv.ENV_COLLECTOR_CONFIG_DIR.name)
+    return Path(named) if named else (checkout() or _PACKAGE) / "collector-config"
+
+
+def cache_dir(environ: Mapping[str, str] = os.environ) -> Path:
+    """Return the folder that builds are kept in: ``.cache`` of the checkout, else the user's (XDG)."""
+    root = checkout()
+    if root is not None:
+        return root / ".cache"
+    xdg = environ.get("XDG_CACHE_HOME")
+    return (Path(xdg) if xdg else Path.home() / ".cache") / "otel-prefect"
+
+
+def known_layers(signal: str, environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """Return the names of all layers that there are for ``traces``, ``logs`` or ``metrics``, sorted."""
+    return tuple(sorted(path.stem for path in (config_dir(environ) / signal).glob("*.yaml")))
+
+
+def layers(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+    """Return the layers that data goes to, as ``signal/name``, each once, in the order written.
+
+    Args:
+        environ: read for ``OTEL_PREFECT_TRACES``, ``…_LOGS`` and ``…_METRICS``, comma-separated; unset
+            and empty mean the default.
+
+    Raises:
+        UnknownLayer: there is no such layer for that signal.
+    """
+    found = []
+    for signal, variable in _SIGNALS.items():
+        written = environ.get(variable.name, "").strip(" ,") or variable.default
+        known = known_layers(signal, environ)
+        for name in (part.strip() for part in written.split(",")):
+            if name and name not in known:
+                raise UnknownLayer(
+                    f"{variable.name}: there is no layer {name!r} for {signal}; known are {', '.join(known)}"
+                )
+            if name:
+                found.append(f"{signal}/{name}")
+    return tuple(dict.fromkeys(found))
+
+
+def config_files(environ: Mapping[str, str] = os.environ, distribution: Distribution = MAIN) -> list[Path]:
+    """Return the files that the Collector merges, in order: base, redaction, one a layer, the user's own.
+
+    Raises:
+        InvalidSetting: ``OTEL_PREFECT_REDACTION`` is neither true nor false.
+        UnknownLayer: a variable names a layer that does not exist.
+        FileNotFoundError: ``OTEL_PREFECT_COLLECTOR_CONFIG`` names a file that does not exist, or
+            ``OTEL_PREFECT_COLLECTOR_CONFIG_DIR`` a folder without ``base.yaml``.
+    """
+    return [*_shipped_files(environ, distribution), *_own_files(environ, distribution)]
+
+
+def arguments(environ: Mapping[str, str] = os.environ, distribution: Distribution = MAIN) -> list[str]:
+    """Return the Collector's command-line arguments for an environment.
+
+    They are the same for ``otelcol-prefect ARGUMENTS`` and ``otelcol-prefect validate ARGUMENTS``.
+
+    Raises:
+        UnknownLayer: as :func:`config_files`.
+        FileNotFoundError: as :func:`config_files`.
+    """
+    extensions = [
+        *distribution.extensions,
+        *(_LAYER_EXTENSIONS[layer] for layer in _used(environ, distribution) if layer in _LAYER_EXTENSIONS),
+    ]
+    sources = [
+        *map(str, _shipped_files(environ, distribution)),
+        f"yaml:service::extensions: [{', '.join(extensions)}]",
+        *map(str, _own_files(environ, distribution)),
+    ]
+    return [argument for source in sources for argument in ("--config", source)]
+
+
+def environment(environ: Mapping[str, str] = os.environ, distribution: Distribution = MAIN) -> dict[str, str]:
+    """Return the environment to start the Collector with.
+
+    The Collector's ``${env:NAME:-default}`` takes the default where NAME is unset, but not where it is
+    empty, as it is when a task definition's parameter was left blank: such a variable of ours is taken
+    out. What cannot be a constant in YAML is filled in: the log stream, where segments of X-Ray SDKs join,
+    that a loopback address is spoken to without TLS, and the header of basic auth.
+    """
+    ours = {variable.name for variable in semconv.variables() if "collector" in variable.read_by}
+    result = {name: value for name, value in environ.items() if value or name not in ours}
+    result.setdefault(semconv.ENV_LOG_STREAM.name, socket.gethostname())
+    if _redacts(environ, distribution):
+        result[semconv.ENV_ENTRY.name] = _REDACTED_ENTRY
+    result.setdefault(semconv.ENV_XRAY_SDK_TARGET.name, f"unix-abstract:///{_socket_name(result)}:0")
+    if _is_loopback(result.get(semconv.ENV_OTLP_ENDPOINT.name, "")):
+        result.setdefault(semconv.ENV_OTLP_INSECURE.name, "true")
+    user = result.get(semconv.ENV_OPENSEARCH_USERNAME.name)
+    if user:
+        pair = f"{user}:{result.get(semconv.ENV_OPENSEARCH_PASSWORD.name, '')}".encode()
+        basic = f"Basic {base64.b64encode(pair).decode()}"
+        result.setdefault(semconv.ENV_OPENSEARCH_AUTHORIZATION.name, basic)
+    if distribution is OPENSEARCH:
+        # It has no storage. The sender's queue is on disk, and waits for OpenSearch's own answer.
+        result[semconv.ENV_OPENSEARCH_QUEUE.name] = "false"
+    return result
+
+
+def target(environ: Mapping[str, str] = os.environ, distribution: Distribution = MAIN) -> str:
+    """Return where the Collector takes OTLP/gRPC, as a gRPC client on the same machine writes it.
+
+    The form of the socket's name is explained in ``base.yaml``.
+    """
+    if distribution is OPENSEARCH:
+        return environ.get(semconv.ENV_OTLP_ENDPOINT.name, "")
+    return f"unix-abstract:/{_socket_name(environ)}:0"
+
+
+def _socket_name(environ: Mapping[str, str]) -> str:
+    return environ.get(semconv.ENV_COLLECTOR_SOCKET.name) or semconv.ENV_COLLECTOR_SOCKET.default
+
+
+def socket_target(environ: Mapping[str, str] = os.environ) -> str:
+    """Return :func:`target` of the Collector that a sidecar runs."""
+    return target(environ)
+
+
+def find(environ: Mapping[str, str] = os.environ, distribution: Distribution = MAIN) -> Path:
+    """Return the Collector to start: the named one (``OTELCOL_BIN``), else the one that was built.
+
+    Raises:
+        CollectorNotFound: neither is there; the message says what to do.
+    """
+    variable = distribution.binary.name
+    named = environ.get(variable)
+    if named:
+        path = Path(named)
+        if not (path.is_file() and os.access(path, os.X_OK)):
+            raise CollectorNotFound(f"{variable}: {path} is not a program that can be run")
+        return path
+    path = built_path(environ, distribution)
+    if not path.is_file():
+        option = "" if distribution is MAIN else f" --distribution {distribution.name}"
+        raise CollectorNotFound(
+            f"no Collector has been built from {config_dir(environ) / distribution.manifest}; "
+            f"run `otel-prefect collector build{option}`, or set {variable} to one that you have"
+        )
+    return path
+
+
+def built_path(environ: Mapping[str, str] = os.environ, distribution: Distribution = MAIN) -> Path:
+    """Return where the build of a manifest is kept, whether or not it is there yet.
+
+    The folder is named by the manifest's content, which names every version, and by the kind of
+    machine: a changed manifest is another Collector.
+
+    Raises:
+        CollectorNotFound: the manifest is not there.
+    """
+    path = config_dir(environ) / distribution.manifest
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise CollectorNotFound(f"the manifest of the Collector cannot be read: {error}") from error
+    kind = f"{sys.platform}-{platform.machine()}".encode()
+    digest = hashlib.sha256(content + kind).hexdigest()
+    return cache_dir(environ) / "collector" / digest[:32] / BINARY_NAME
+
+
+def _used(environ: Mapping[str, str], distribution: Distribution) -> tuple[str, ...]:
+    return layers(environ) if distribution.layers is None else distribution.layers
+
+
+def _redacts(environ: Mapping[str, str], distribution: Distribution) -> bool:
+    written = environ.get(semconv.ENV_REDACTION.name, "").strip().lower()
+    if written not in ("", "true", "false"):
+        raise InvalidSetting(f"{semconv.ENV_REDACTION.name}={written!r}: true or false is needed")
+    return written == "true" and distribution is MAIN
+
+
+def _shipped_files(environ: Mapping[str, str], distribution: Distribution) -> list[Path]:
+    folder = config_dir(environ)
+    base = folder / distribution.base
+    if not base.is_file():
+        raise FileNotFoundError(f"{semconv.ENV_COLLECTOR_CONFIG_DIR.name}: there is no file {base}")
+    redaction = [folder / "redaction.yaml"] if _redacts(environ, distribution) else []
+    return [base, *redaction, *(folder / f"{layer}.yaml" for layer in _used(environ, distribution))]
+
+
+def _own_files(environ: Mapping[str, str], distribution: Distribution) -> list[Path]:
+    if distribution.layers is not None:
+        return []
+    variable = semconv.ENV_COLLECTOR_CONFIG.name
+    files = [Path(name.strip()) for name in environ.get(variable, "").split(",") if name.strip()]
+    for path in files:
+        if not path.is_file():
+            raise FileNotFoundError(f"{variable}: there is no file {path}")
+    return files
+
+
+def _is_loopback(endpoint: str) -> bool:
+    host = endpoint.rpartition(":")[0].strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,81 @@
+"""What the commands that put a sidecar somewhere have in common: their options, and how changes are shown."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from typing import TYPE_CHECKING, Any
+
+from otel_prefect.commands.cli import CommandError
+from otel_prefect.deploy.task_definition import Sidecar
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options that describe the sidecar, ``--remove`` and ``--diff``."""
+    parser.add_argument("--image", help="the sidecar's image (needed but with --remove)")
+    parser.add_argument(
+        "--sender", action="append", default=[], metavar="NAME", help="a container that sends; default: all"
+    )
+    parser.add_argument(
+        "--spans-per-second",
+        type=_positive,
+        default=Sidecar.spans_per_second,
+        metavar="N",
+        help="to size it for (%(default)s)",
+    )
+    parser.add_argument(
+        "--env", action="append", default=[], metavar="NAME=VALUE", help="a variable of the sidecar"
+    )
+    parser.add_argument(
+        "--secret", action="append", default=[], metavar="NAME=ARN", help="a variable whose value is a secret"
+    )
+    parser.add_argument("--remove", action="store_true", help="take the sidecar out again")
+    parser.add_argument("--diff", action="store_true", help="print what changes, and do nothing else")
+
+
+def sidecar(args: argparse.Namespace) -> Sidecar:
+    """Return the sidecar that the options describe.
+
+    Raises:
+        CommandError: an option is missing or not of its form.
+    """
+    if not args.image:
+        raise CommandError("--image is needed: where your registry has the sidecar's image")
+    return Sidecar(
+        image=args.image,
+        senders=tuple(args.sender),
+        spans_per_second=args.spans_per_second,
+        environment=dict(_pairs(args.env, "--env", "NAME=VALUE")),
+        secrets=dict(_pairs(args.secret, "--secret", "NAME=ARN")),
+    )
+
+
+def text(document: Any) -> str:
+    """Return a document as JSON, to be read and to be compared line by line."""
+    return json.dumps(document, indent=2, default=str) + "\n"
+
+
+def diff(before: Any, after: Any) -> Iterable[str]:
+    """Yield the lines by which two documents differ."""
+    old, new = text(before).splitlines(keepends=True), text(after).splitlines(keepends=True)
+    return difflib.unified_diff(old, new, "before", "after")
+
+
+def _pairs(written: Iterable[str], option: str, form: str) -> Iterable[tuple[str, str]]:
+    for each in written:
+        name, equals, value = each.partition("=")
+        if not name or not equals:
+            # What stands there may be a secret in the wrong place.
+            raise CommandError(f"{option}: {form} is needed")
+        yield name, value
+
+
+def _positive(written: str) -> int:
+    number = int(written)
+    if number < 1:
+        raise ValueError
+    return number
