@@ -62,11 +62,18 @@ def adopt(provider: TracerProvider, runs: Runs) -> None:
     # The SDK's own annotation is narrower than the argument it takes.
     provider.id_generator = RunIdGenerator(provider.id_generator)  # type: ignore[assignment]
     get_tracer = provider.get_tracer
+    # Prefect asks for its tracer anew for every run of a flow or task.
+    prefects: dict[str, Tracer] = {}
 
     def get_run_tracer(*args: Any, **kwargs: Any) -> Tracer:
-        if args and args[0] == semconv.PREFECT_SCOPE:
-            _complete_prefects_spans()
-        return RunTracer(get_tracer(*args, **kwargs), runs, (args, kwargs))
+        if not args or args[0] != semconv.PREFECT_SCOPE:
+            return RunTracer(get_tracer(*args, **kwargs), runs, (args, kwargs))
+        _complete_prefects_spans()
+        wanted = repr((args, kwargs))  # attributes among them cannot be hashed
+        made = prefects.get(wanted)
+        if made is None:
+            made = prefects[wanted] = RunTracer(get_tracer(*args, **kwargs), runs, (args, kwargs))
+        return made
 
     # An attribute of the instance, since a user's provider cannot be replaced by one of another class.
     provider.get_tracer = get_run_tracer  # type: ignore[method-assign]
