@@ -155,9 +155,15 @@ def test_a_spans_own_flow_run_wins_over_its_processs(
 ) -> None:
     moto, started = stand_in
     span_id = secrets.token_hex(8)
-    span = otlp.span("subflow", run.trace_id, span_id, attributes={semconv.RECORD_FLOW_RUN_ID: "another"})
-    started.send(otlp.traces(run.resource, span))
-    assert segments(moto, run, 1)[span_id]["annotations"]["flow_run_id"] == "another"
+    own = {
+        semconv.RECORD_FLOW_RUN_ID: "another",
+        semconv.FLOW_NAME: "clean",
+        semconv.DEPLOYMENT_NAME: "nightly",
+    }
+    started.send(otlp.traces(run.resource, otlp.span("subflow", run.trace_id, span_id, attributes=own)))
+    annotations = segments(moto, run, 1)[span_id]["annotations"]
+    found = {name: annotations[name] for name in ("flow_run_id", "flow_name", "deployment")}
+    assert found == {"flow_run_id": "another", "flow_name": "clean", "deployment": "nightly"}
 
 
 def test_a_failed_span_is_a_fault_with_its_exception(

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 SERVE = """
 from prefect import serve
-from situations import inner, waits
-serve(*(flow.to_deployment("nightly") for flow in (inner, waits)), pause_on_shutdown=False)
+from situations import inner, suspends, waits
+serve(*(flow.to_deployment("nightly") for flow in (inner, suspends, waits)), pause_on_shutdown=False)
 """
 TASK_WORKER = """
 from prefect.task_worker import serve
@@ -266,6 +266,39 @@ def test_served_flows_join_the_run_that_starts_them_and_a_cancelled_one_says_so(
     assert cancelled.record.trace_id == UUID(run_id).bytes
     assert (status(cancelled), state(cancelled)) == ("ERROR", ("CANCELLED", "Cancelled"))
     assert exceptions(cancelled) == ["prefect.exceptions.TerminationSignal"]
+
+
+def test_a_suspended_run_is_no_failure_and_goes_on_in_the_same_trace(
+    server: PrefectServer, sink: OtlpSink
+) -> None:
+    with prefect_flows.running(server, sink, "-c", SERVE):
+        run_id = start(server, deployment(server, "suspends/nightly"))
+        wait_for_state(server, run_id, "PAUSED")
+        assert sink.wait_for(lambda _: [s for s in sink.spans() if s.record.name == "flow suspends"], 30)
+        server.call("POST", f"flow_runs/{run_id}/resume", {})
+        wait_for_state(server, run_id, "COMPLETED")
+        assert sink.wait_for(lambda _: len([s for s in sink.spans() if s.record.name[:4] == "flow"]) == 2, 30)
+    spans = Spans(sink)
+    suspended, resumed = spans.named("flow suspends")
+    assert (status(suspended), state(suspended), exceptions(suspended)) == (
+        "UNSET",
+        ("PAUSED", "Suspended"),
+        [],
+    )
+    assert (status(resumed), state(resumed)) == ("OK", ("COMPLETED", "Completed"))
+    assert {span.record.trace_id for span in spans.all} == {UUID(run_id).bytes}
+    assert [span.attributes["prefect.flow-run.count"] for span in (suspended, resumed)] == [1, 2]
+
+
+def test_the_values_of_parameters_do_not_leave_the_process(server: PrefectServer, sink: OtlpSink) -> None:
+    spans = spans_of(server, sink, "has_secrets", exit_code=1)
+    assert {span.record.name for span in spans.all} == {"flow has-secrets", "task connect"}
+    assert exceptions(spans.one("flow has-secrets")) == ["ConnectionError"]
+    assert spans.one("flow has-secrets").attributes["prefect.run.parameter.password"] == "str"
+    sent = "".join(str(request) for request in (*sink.trace_requests, *sink.log_requests))
+    assert "refused with 3 secrets" in sent
+    for value in ("plain-secret", "wrapped-secret", "nested-secret"):
+        assert value not in sent
 
 
 def test_a_background_task_is_under_the_flow_that_delayed_it(server: PrefectServer, sink: OtlpSink) -> None:

@@ -8,14 +8,17 @@ import os
 import signal
 import sys
 import time
+from typing import Any
 
 from opentelemetry import metrics, trace
 from prefect import flow, task
 from prefect.cache_policies import INPUTS
 from prefect.deployments import run_deployment
+from prefect.flow_runs import suspend_flow_run
 from prefect.runtime import flow_run
 from prefect.task_runners import ProcessPoolTaskRunner
 from prefect_dask import DaskTaskRunner
+from pydantic import SecretStr
 
 # A script's functions are pickled with what they use, for other processes.
 tracer = trace.get_tracer("situations")
@@ -186,6 +189,29 @@ def crashes() -> None:
 def waits() -> None:
     print("waiting", flush=True)  # noqa: T201 - what the tests wait for
     time.sleep(600)
+
+
+@flow(name="suspends")
+def suspends() -> None:
+    extract(1)
+    suspend_flow_run(timeout=60)
+    extract(2)
+
+
+@task
+def connect(*secrets: object) -> None:
+    raise ConnectionError(f"refused with {len(secrets)} secrets")
+
+
+@flow(name="has-secrets")
+def has_secrets(
+    password: str = "plain-secret",  # noqa: S107 - what the tests look for
+    key: SecretStr = SecretStr("wrapped-secret"),  # noqa: B008 - a default of Prefect's
+    options: dict[str, Any] = {"token": "nested-secret"},  # noqa: B006 - and another
+) -> None:
+    connect(password, key, options, return_state=True)
+    connect.submit(password, key, options).wait()
+    connect(password, key, options)
 
 
 @flow(name="starts-another")
