@@ -314,6 +314,18 @@ ENV_DATA_DIR = _variable(
     "sidecar collector",
     "Folder of the persistent queues; nothing else is written.",
 )
+ENV_DATA_SHARED = _variable(
+    "OTEL_PREFECT_DATA_SHARED",
+    "false",
+    "sidecar",
+    "Whether several tasks have that folder (EFS): each keeps its queues in a folder of its own in it.",
+)
+ENV_QUEUE_FSYNC = _variable(
+    "OTEL_PREFECT_QUEUE_FSYNC",
+    "false",
+    "collector",
+    "Whether the queues wait for the disk. Only the crash of a host makes a difference; needed on EFS.",
+)
 ENV_QUEUE_BYTES = _variable(
     "OTEL_PREFECT_QUEUE_BYTES",
     "2000000000; in a sidecar less on a small disk",
@@ -394,7 +406,7 @@ ENV_OPENSEARCH_INGESTION_ENDPOINT = _variable(
 )
 ENV_OTLP_INSECURE = _variable(
     "OTEL_PREFECT_OTLP_INSECURE",
-    "false; true for a loopback address",
+    "false; true for a loopback address and http://",
     "collector",
     "`true`: the `otlp` layers speak without TLS.",
 )

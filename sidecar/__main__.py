@@ -1,4 +1,4 @@
-"""``python -m sidecar`` runs the sidecar; ``python -m sidecar health`` asks a running one."""
+"""``python -m sidecar [health | send-left]``: run it, ask a running one, or send what lost ones have left."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import sys
 
 from sidecar import settings
 
-_USAGE = "usage: python -m sidecar [health]\n"
+_USAGE = "usage: python -m sidecar [health | send-left]\n"
 
 
 def main(arguments: list[str]) -> int:
     """Run what the arguments ask for; return the exit code."""
-    if arguments not in ([], ["health"]):
+    if arguments not in ([], ["health"], ["send-left"]):
         sys.stderr.write(_USAGE)
         return 2
     try:
@@ -23,6 +23,10 @@ def main(arguments: list[str]) -> int:
         from sidecar import health  # noqa: PLC0415 - a health check loads nothing else
 
         return health.check(configured.health)
+    if arguments == ["send-left"]:
+        from sidecar import left_behind  # noqa: PLC0415 - see above
+
+        return left_behind.main(configured)
     from sidecar import lifecycle  # noqa: PLC0415 - see above
 
     return lifecycle.main(configured)

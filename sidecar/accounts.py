@@ -33,9 +33,12 @@ def of(numbers: SelfMetrics, deliveries: Deliveries) -> dict[str, Any]:
         }
         for outcome in (ACCEPTED, REFUSED, MALFORMED)
     }
+    return {"event": "accounts", **door, **of_deliveries(deliveries)}
+
+
+def of_deliveries(deliveries: Deliveries) -> dict[str, Any]:
+    """Return the accounts of the Collector's far end alone, see :func:`of`."""
     return {
-        "event": "accounts",
-        **door,
         "delivered": _by_signal(deliveries.sent),
         "given_up": _by_signal(deliveries.failed),
         "left_on_disk": _by_signal({key: size for key, size in deliveries.queued_bytes.items() if size}),

@@ -13,7 +13,6 @@ import signal
 import socket
 import sys
 from collections import deque
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_prefect import semconv
@@ -23,6 +22,7 @@ from sidecar.settings import Address
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
 
     from sidecar.forward import CollectorClient
     from sidecar.metrics import SelfMetrics
@@ -54,7 +54,7 @@ class CollectorError(RuntimeError):
 
 
 def environment(
-    environ: Mapping[str, str], task_id: str | None, telemetry: Address, door: Address
+    environ: Mapping[str, str], task_id: str | None, telemetry: Address, door: Address | None, data_dir: Path
 ) -> dict[str, str]:
     """Return the Collector's environment.
 
@@ -62,7 +62,9 @@ def environment(
         environ: the sidecar's.
         task_id: of the ECS task: the log stream, where none is set.
         telemetry: where the Collector shows its own metrics.
-        door: where the sidecar takes OTLP/gRPC: segments of X-Ray SDKs go there too.
+        door: where the sidecar takes OTLP/gRPC: segments of X-Ray SDKs go there too. None where it takes
+            nothing: then the Collector takes none of those either, on ports that nobody knows.
+        data_dir: folder of the queues.
     """
     own = dict(environ)
     for name in _NOT_FOR_THE_COLLECTOR:
@@ -70,15 +72,24 @@ def environment(
     # Two sidecars may share a network, and so the names of abstract sockets: on a laptop, in bridge mode.
     own[semconv.ENV_COLLECTOR_SOCKET.name] = f"otel-prefect-{os.getpid()}-{secrets.token_hex(4)}"
     own[semconv.ENV_COLLECTOR_METRICS_PORT.name] = str(telemetry.port)
-    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - an address to translate, not to bind
-    own[semconv.ENV_XRAY_SDK_TARGET.name] = str(Address(everywhere.get(door.host, door.host), door.port))
+    own[semconv.ENV_DATA_DIR.name] = str(data_dir)
+    own |= _without_door() if door is None else {semconv.ENV_XRAY_SDK_TARGET.name: str(_reachable(door))}
     if task_id and not own.get(semconv.ENV_LOG_STREAM.name):
         own[semconv.ENV_LOG_STREAM.name] = task_id
     if not own.get(semconv.ENV_QUEUE_BYTES.name):
-        folder = Path(own.get(semconv.ENV_DATA_DIR.name) or semconv.ENV_DATA_DIR.default) / "queue"
         queues = len(configuration.layers(own)) + 1  # one is that of the X-Ray SDKs
-        own[semconv.ENV_QUEUE_BYTES.name] = str(queue_size.of_each(folder, queues))
+        own[semconv.ENV_QUEUE_BYTES.name] = str(queue_size.of_each(data_dir / "queue", queues))
     return configuration.environment(own)
+
+
+def _reachable(door: Address) -> Address:
+    everywhere = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - an address to translate, not to bind
+    return Address(everywhere.get(door.host, door.host), door.port)
+
+
+def _without_door() -> dict[str, str]:
+    names = (semconv.ENV_XRAY_UDP_ENDPOINT, semconv.ENV_XRAY_PROXY_ENDPOINT, semconv.ENV_STATSD_ENDPOINT)
+    return {variable.name: str(free_loopback_address()) for variable in names}
 
 
 class ManagedCollector:

@@ -15,7 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 from otel_prefect import semconv
 from otel_prefect.collector import start as configuration
-from sidecar import accounts, collector, grpc_server, health, http_server, log_lines, memory, metrics
+from sidecar import (
+    accounts,
+    collector,
+    data_folder,
+    grpc_server,
+    health,
+    http_server,
+    log_lines,
+    memory,
+    metrics,
+)
 from sidecar.closing import Closer
 from sidecar.delivery import DeliveryMonitor
 from sidecar.ecs import TaskMetadata
@@ -34,6 +44,7 @@ from sidecar.refusal import Refusal
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
 
+    from sidecar.data_folder import DataFolder
     from sidecar.http1 import Handler
     from sidecar.settings import Address, Settings
 
@@ -46,6 +57,8 @@ _POLL_SECONDS = 0.1
 _FLUSH_SECONDS = 5.0
 # What is under way when the doors close may end within this.
 _CLOSE_SECONDS = 1.0
+# Where a folder is to be removed, the last numbers are waited for after all, for so long.
+_LAST_NUMBERS_SECONDS = 2.0
 # How often the Collector's numbers are read while all is well.
 _DELIVERY_SECONDS = 10.0
 
@@ -94,9 +107,15 @@ class Sidecar:
     """A running sidecar. Made by :meth:`start`; ended by :meth:`drain` and the stack's end."""
 
     def __init__(
-        self, settings: Settings, metadata: TaskMetadata, client: CollectorClient, telemetry: Address
+        self,
+        settings: Settings,
+        metadata: TaskMetadata,
+        client: CollectorClient,
+        telemetry: Address,
+        folder: DataFolder,
     ) -> None:
         self.settings = settings
+        self.folder = folder
         self.numbers = metrics.SelfMetrics()
         self.metadata = metadata
         self.prefect = PrefectApi(settings.prefect_api)
@@ -136,11 +155,14 @@ class Sidecar:
         metadata = TaskMetadata(settings.ecs_metadata_url)
         task = await metadata.attributes()
         task_id = str(task.get(semconv.AWS_ECS_TASK_ID, ""))
-        environ = collector.environment(os.environ, task_id, telemetry, settings.grpc)
+        own_folder = settings.data_shared and settings.collector is None
+        folder = data_folder.own(settings.data_dir, task_id or None, shared=own_folder)
+        stack.callback(folder.release, empty=False)
+        environ = collector.environment(os.environ, task_id, telemetry, settings.grpc, folder.path)
         target = (
             configuration.socket_target(environ) if settings.collector is None else str(settings.collector)
         )
-        sidecar = cls(settings, metadata, CollectorClient(target), telemetry)
+        sidecar = cls(settings, metadata, CollectorClient(target), telemetry, folder)
         sidecar.enricher.task = {**settings.attributes, **task}
         stack.push_async_callback(sidecar.client.close)
         stack.push_async_callback(sidecar.prefect.close)
@@ -189,9 +211,18 @@ class Sidecar:
         # The last numbers need no waiting for: the Collector sends what it has when it is ended.
         await self._send_self_metrics()
         if self.managed is not None:
-            await self.managed.stop()
+            await self._stop_collector(deadline)
         sys.stdout.write(json.dumps(accounts.of(self.numbers, self.deliveries.total)) + "\n")
         sys.stdout.flush()
+
+    async def _stop_collector(self, deadline: float) -> None:
+        """End the Collector; a folder of its own among others' goes with it, if nothing is in it."""
+        assert self.managed is not None, "asked for by its owner only"  # noqa: S101 - an invariant
+        soon = asyncio.get_running_loop().time() + _LAST_NUMBERS_SECONDS
+        shared = self.settings.data_shared
+        empty = shared and await self.deliveries.wait_until_drained(min(deadline, soon))
+        await self.managed.stop()
+        self.folder.release(empty=empty)
 
     async def _start_collector(self, environ: dict[str, str], stack: contextlib.AsyncExitStack) -> None:
         if self.settings.collector is not None:

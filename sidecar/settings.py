@@ -48,6 +48,7 @@ class Settings:
         collector: address of a Collector that runs elsewhere; None has the sidecar manage its own.
         exit_with_collector: end after a Collector that keeps dying, instead of starting it for ever.
         data_dir: folder of the Collector's queues.
+        data_shared: whether other tasks have the same folder.
         drain_seconds: how long requests are still taken after SIGTERM, at most.
         max_request_bytes: largest request, after decompression.
         max_in_flight_bytes: bytes of requests in work at once.
@@ -65,6 +66,7 @@ class Settings:
     collector: Address | None
     exit_with_collector: bool
     data_dir: Path
+    data_shared: bool
     drain_seconds: float
     max_request_bytes: int
     max_in_flight_bytes: int
@@ -111,6 +113,7 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
         bearer_token=_text(source, semconv.ENV_BEARER_TOKEN) or None,
         exit_with_collector=_choice(source, semconv.ENV_ON_COLLECTOR_FAILURE, ("restart", "exit")) == "exit",
         data_dir=Path(_text(source, semconv.ENV_DATA_DIR)),
+        data_shared=_choice(source, semconv.ENV_DATA_SHARED, ("true", "false")) == "true",
         drain_seconds=_number(source, semconv.ENV_DRAIN_SECONDS, minimum=0),
         max_request_bytes=int(_number(source, semconv.ENV_MAX_REQUEST_MIB, minimum=1) * _MIB),
         max_in_flight_bytes=int(_number(source, semconv.ENV_MAX_IN_FLIGHT_MIB, minimum=1) * _MIB),

@@ -196,7 +196,7 @@ def environment(environ: Mapping[str, str] = os.environ, distribution: Distribut
     if _redacts(environ, distribution):
         result[semconv.ENV_ENTRY.name] = _REDACTED_ENTRY
     result.setdefault(semconv.ENV_XRAY_SDK_TARGET.name, f"unix-abstract:///{_socket_name(result)}:0")
-    if _is_loopback(result.get(semconv.ENV_OTLP_ENDPOINT.name, "")):
+    if _is_plain(result.get(semconv.ENV_OTLP_ENDPOINT.name, "")):
         result.setdefault(semconv.ENV_OTLP_INSECURE.name, "true")
     user = result.get(semconv.ENV_OPENSEARCH_USERNAME.name)
     if user:
@@ -301,7 +301,10 @@ def _own_files(environ: Mapping[str, str], distribution: Distribution) -> list[P
     return files
 
 
-def _is_loopback(endpoint: str) -> bool:
+def _is_plain(endpoint: str) -> bool:
+    """Tell whether an endpoint is spoken to without TLS: by its scheme, or since it is on loopback."""
+    if endpoint.startswith("http://"):
+        return True
     host = endpoint.rpartition(":")[0].strip("[]")
     if host == "localhost":
         return True

@@ -165,12 +165,16 @@ def test_an_empty_variable_of_ours_does_not_reach_the_collector_but_others_do() 
         ("127.0.0.1:4317", "true"),
         ("localhost:4317", "true"),
         ("[::1]:4317", "true"),
+        ("http://otel.example.com:4317", "true"),
+        ("https://otel.example.com:4317", None),
         ("otel.example.com:4317", None),
         ("10.0.0.7:4317", None),
         ("", None),
     ],
 )
-def test_only_a_loopback_address_is_spoken_to_without_tls(endpoint: str, insecure: str | None) -> None:
+def test_only_a_loopback_address_or_one_of_http_is_spoken_to_without_tls(
+    endpoint: str, insecure: str | None
+) -> None:
     environ = collector.environment({semconv.ENV_OTLP_ENDPOINT.name: endpoint})
     assert environ.get(semconv.ENV_OTLP_INSECURE.name) == insecure
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -11,9 +11,7 @@ from otel_prefect import semconv
 from sidecar import collector, queue_size
 from sidecar.settings import Address
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
+DATA = Path("/var/lib/otel-prefect")
 DOOR = Address("127.0.0.1", 4317)
 
 
@@ -50,22 +48,22 @@ def test_the_last_error_is_told_in_one_line(lines: list[str], words: str) -> Non
 def test_the_task_names_the_log_stream_unless_the_user_did() -> None:
     name = semconv.ENV_LOG_STREAM.name
     telemetry = Address("127.0.0.1", 1)
-    assert collector.environment({}, "158d1c80", telemetry, DOOR)[name] == "158d1c80"
-    assert collector.environment({name: "mine"}, "158d1c80", telemetry, DOOR)[name] == "mine"
+    assert collector.environment({}, "158d1c80", telemetry, DOOR, DATA)[name] == "158d1c80"
+    assert collector.environment({name: "mine"}, "158d1c80", telemetry, DOOR, DATA)[name] == "mine"
 
 
 def test_two_collectors_on_one_machine_never_share_a_socket() -> None:
     name = semconv.ENV_COLLECTOR_SOCKET.name
     telemetry = Address("127.0.0.1", 1)
     assert (
-        collector.environment({}, None, telemetry, DOOR)[name]
-        != collector.environment({}, None, telemetry, DOOR)[name]
+        collector.environment({}, None, telemetry, DOOR, DATA)[name]
+        != collector.environment({}, None, telemetry, DOOR, DATA)[name]
     )
 
 
 def test_prefects_credentials_are_not_handed_on() -> None:
     environ = {"PREFECT_API_KEY": "k", "PREFECT_API_AUTH_STRING": "a:b", "AWS_SECRET_ACCESS_KEY": "needed"}
-    given = collector.environment(environ, None, Address("127.0.0.1", 1), DOOR)
+    given = collector.environment(environ, None, Address("127.0.0.1", 1), DOOR, DATA)
     assert "PREFECT_API_KEY" not in given
     assert "PREFECT_API_AUTH_STRING" not in given
     assert given["AWS_SECRET_ACCESS_KEY"] == "needed"
@@ -76,18 +74,17 @@ def test_prefects_credentials_are_not_handed_on() -> None:
     [("127.0.0.1", "127.0.0.1:4317"), ("0.0.0.0", "127.0.0.1:4317"), ("::", "[::1]:4317")],
 )
 def test_segments_of_xray_sdks_go_to_the_sidecars_door(host: str, reached: str) -> None:
-    given = collector.environment({}, None, Address("127.0.0.1", 1), Address(host, 4317))
+    given = collector.environment({}, None, Address("127.0.0.1", 1), Address(host, 4317), DATA)
     assert given[semconv.ENV_XRAY_SDK_TARGET.name] == reached
 
 
 def test_the_queues_share_what_the_disk_has_free(tmp_path: Path) -> None:
     name, telemetry = semconv.ENV_QUEUE_BYTES.name, Address("127.0.0.1", 1)
-    environ = {semconv.ENV_DATA_DIR.name: str(tmp_path / "not there yet")}
-    given = int(collector.environment(environ, None, telemetry, DOOR)[name])
+    given = int(collector.environment({}, None, telemetry, DOOR, tmp_path / "not there yet")[name])
     assert 0 < given <= queue_size.LARGEST
     disk = shutil.disk_usage(tmp_path)
     assert queue_size.of_each(tmp_path, 1000) == pytest.approx(disk.free / 4000, rel=0.1)
-    assert collector.environment({**environ, name: "5000"}, None, telemetry, DOOR)[name] == "5000"
+    assert collector.environment({name: "5000"}, None, telemetry, DOOR, tmp_path)[name] == "5000"
 
 
 def test_what_the_queues_hold_already_counts_as_theirs(tmp_path: Path) -> None:
