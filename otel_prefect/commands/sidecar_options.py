@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import difflib
 import json
-from typing import TYPE_CHECKING, Any
+import re
+from typing import TYPE_CHECKING, Any, Final
 
 from otel_prefect.commands.cli import CommandError
-from otel_prefect.deploy.task_definition import Sidecar
+from otel_prefect.deploy.task_definition import Efs, Sidecar
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable
+
+
+_EFS: Final = re.compile(r"(fs-[0-9a-f]{8,40})(?::(fsap-[0-9a-f]{8,40}))?")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +37,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--secret", action="append", default=[], metavar="NAME=ARN", help="a variable whose value is a secret"
     )
+    parser.add_argument(
+        "--efs",
+        metavar="FS[:FSAP]",
+        help="an EFS file system (and access point) for queues that outlive a task",
+    )
     parser.add_argument("--remove", action="store_true", help="take the sidecar out again")
     parser.add_argument("--diff", action="store_true", help="print what changes, and do nothing else")
 
@@ -51,6 +60,7 @@ def sidecar(args: argparse.Namespace) -> Sidecar:
         spans_per_second=args.spans_per_second,
         environment=dict(_pairs(args.env, "--env", "NAME=VALUE")),
         secrets=dict(_pairs(args.secret, "--secret", "NAME=ARN")),
+        efs=None if args.efs is None else _efs(args.efs),
     )
 
 
@@ -63,6 +73,13 @@ def diff(before: Any, after: Any) -> Iterable[str]:
     """Yield the lines by which two documents differ."""
     old, new = text(before).splitlines(keepends=True), text(after).splitlines(keepends=True)
     return difflib.unified_diff(old, new, "before", "after")
+
+
+def _efs(written: str) -> Efs:
+    match = _EFS.fullmatch(written)
+    if match is None:
+        raise CommandError(f"--efs {written}: fs-… or fs-…:fsap-… is needed")
+    return Efs(match[1], match[2])
 
 
 def _pairs(written: Iterable[str], option: str, form: str) -> Iterable[tuple[str, str]]:

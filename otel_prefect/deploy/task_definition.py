@@ -75,6 +75,34 @@ class TaskDefinitionError(ValueError):
 
 
 @dataclass(frozen=True)
+class Efs:
+    """Where the queues are to outlive their task: a file system that all tasks share.
+
+    Attributes:
+        file_system: its id, ``fs-…``.
+        access_point: ``fsap-…``; gives the folder and its owner, and has IAM decide who mounts it.
+    """
+
+    file_system: str
+    access_point: str | None = None
+
+    def volume(self) -> dict[str, Any]:
+        """Return the task's volume.
+
+        https://docs.aws.amazon.com/AmazonECS/latest/developerguide/specify-efs-config.html: an access point
+        and IAM need encryption in transit, and no directory beside.
+        """
+        configuration: dict[str, Any] = {"fileSystemId": self.file_system, "transitEncryption": "ENABLED"}
+        if self.access_point is not None:
+            configuration["authorizationConfig"] = {"accessPointId": self.access_point, "iam": "ENABLED"}
+        return {"name": SIDECAR, "efsVolumeConfiguration": configuration}
+
+
+# Many tasks have one folder then, and nothing may wait in the host's memory for the disk.
+_ON_EFS: Final = {semconv.ENV_DATA_SHARED.name: "true", semconv.ENV_QUEUE_FSYNC.name: "true"}
+
+
+@dataclass(frozen=True)
 class Sidecar:
     """How the sidecar's container is to be.
 
@@ -84,6 +112,7 @@ class Sidecar:
         spans_per_second: that it is to be sized for.
         environment: more variables of the sidecar.
         secrets: variables whose value stands in Secrets Manager or the Parameter Store, by ARN.
+        efs: where the queues are; None: on the task's own disk, which goes with it.
     """
 
     image: str
@@ -91,6 +120,7 @@ class Sidecar:
     spans_per_second: int = 500
     environment: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
+    efs: Efs | None = None
 
     @property
     def cpu_units(self) -> int:
@@ -118,7 +148,8 @@ def add(definition: Mapping[str, Any], sidecar: Sidecar) -> dict[str, Any]:
     _reserve(result, own, senders, sidecar)
     # Behind the others: Prefect's ECS worker takes the first container for the flow's where none is named so.
     containers.append(own)
-    result["volumes"] = [*result.get("volumes", ()), {"name": SIDECAR}]
+    volume = {"name": SIDECAR} if sidecar.efs is None else sidecar.efs.volume()
+    result["volumes"] = [*result.get("volumes", ()), volume]
     return result
 
 
@@ -150,6 +181,12 @@ def notes(definition: Mapping[str, Any]) -> list[str]:
         found.append(
             "in bridge mode other tasks of the host can reach the sidecar; give it a secret "
             f"{semconv.ENV_BEARER_TOKEN.name}, and the senders OTEL_EXPORTER_OTLP_HEADERS"
+        )
+    volumes = {volume.get("name"): volume for volume in definition.get("volumes", ())}
+    if "efsVolumeConfiguration" in volumes.get(SIDECAR, {}):
+        found.append(
+            "what a lost task leaves on EFS is sent by a task that runs `python -m sidecar send-left` on the "
+            "same volume with the same layers: have one scheduled"
         )
     return found
 
@@ -293,7 +330,12 @@ def _what_was_added(own: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 def _container(sidecar: Sidecar, senders: list[dict[str, Any]], network: _Network) -> dict[str, Any]:
-    environment = {**_known(senders, "environment", "value"), **network.of_sidecar(), **sidecar.environment}
+    environment = {
+        **_known(senders, "environment", "value"),
+        **network.of_sidecar(),
+        **({} if sidecar.efs is None else _ON_EFS),
+        **sidecar.environment,
+    }
     secrets = {**_known(senders, "secrets", "valueFrom"), **sidecar.secrets}
     container: dict[str, Any] = {
         "name": SIDECAR,

@@ -126,6 +126,30 @@ def test_in_bridge_mode_containers_are_linked_and_the_sidecar_listens_beyond_loo
     assert any("OTEL_PREFECT_BEARER_TOKEN" in note for note in task_definition.notes(result))
 
 
+def test_on_efs_tasks_share_the_volume_and_wait_for_the_disk() -> None:
+    efs = task_definition.Efs("fs-0123456789abcdef0", "fsap-0123456789abcdef0")
+    result = task_definition.add(FARGATE, Sidecar(IMAGE, efs=efs))
+    assert result["volumes"] == [
+        {
+            "name": "otel-prefect",
+            "efsVolumeConfiguration": {
+                "fileSystemId": "fs-0123456789abcdef0",
+                "transitEncryption": "ENABLED",
+                "authorizationConfig": {"accessPointId": "fsap-0123456789abcdef0", "iam": "ENABLED"},
+            },
+        }
+    ]
+    told = variables(container(result))
+    assert told["OTEL_PREFECT_DATA_SHARED"] == told["OTEL_PREFECT_QUEUE_FSYNC"] == "true"
+    assert any("send-left" in note for note in task_definition.notes(result))
+    assert task_definition.remove(result) == FARGATE
+    without_access_point = task_definition.add(
+        FARGATE, Sidecar(IMAGE, efs=task_definition.Efs("fs-01234567"))
+    )
+    (volume,) = without_access_point["volumes"]
+    assert "authorizationConfig" not in volume["efsVolumeConfiguration"]
+
+
 def test_cpu_is_reserved_only_where_the_senders_do_since_it_is_a_weight() -> None:
     assert "cpu" not in container(task_definition.add(FARGATE, Sidecar(IMAGE)))
     own = container(task_definition.add(BRIDGE, Sidecar(IMAGE, spans_per_second=5_000)))
