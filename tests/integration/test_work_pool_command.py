@@ -11,9 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prefect_aws.workers.ecs_worker import ECSWorker
 
-from demo import aws, prefect_server
+from demo import aws, prefect_server, readback
 from demo.processes import Processes, environment
 from otel_prefect.deploy import work_pool
+from tests.support import prefect_flows
+from tests.support.local_task import LocalTask
+from tests.support.own_network import own_network
+from tests.support.sidecar import ROOT
 from tests.unit.test_task_definition import IMAGE, variables
 
 if TYPE_CHECKING:
@@ -30,9 +34,9 @@ KEY = "arn:aws:secretsmanager:us-east-1:123456789012:secret:prefect-key"
 def stand_ins(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[PrefectServer, aws.Aws, dict[str, str]]]:
-    """A Prefect server, moto with a cluster and a network, and the variables of who uses them."""
+    """A Prefect server and moto with a cluster, in a network of their own, and the variables to use them."""
     folder = tmp_path_factory.mktemp("work-pool")
-    with Processes(folder / "logs") as processes:
+    with own_network(), Processes(folder / "logs") as processes:
         moto = aws.start(processes)
         server = prefect_server.start(processes, folder / "home")
         moto.client("ecs").create_cluster(clusterName="default")
@@ -104,6 +108,32 @@ def test_prefects_worker_registers_the_sidecar_behind_the_flows_container_and_wi
     off = registered(stand_ins, dict(work_pool.OFF))
     assert [each["name"] for each in off["containerDefinitions"]] == ["prefect"]
     assert not off["containerDefinitions"][0].get("dependsOn")
+
+
+@pytest.mark.usefixtures("pool")
+def test_what_the_worker_registers_runs_and_its_trace_arrives(
+    stand_ins: tuple[PrefectServer, aws.Aws, dict[str, str]], tmp_path: Path
+) -> None:
+    server, moto, env = stand_ins
+    done = add(env, "--image", IMAGE, "--env", f"PREFECT_API_URL={server.url}")
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "done").touch()
+    task = LocalTask(
+        registered(stand_ins, {}),
+        programs={
+            "prefect": (sys.executable, "one_task.py", "flow"),
+            "otel-prefect": (sys.executable, "-m", "sidecar"),
+        },
+        platform={**env, "RUN_FILE": str(tmp_path / "run"), "DONE_FILE": str(tmp_path / "done")},
+        folder=tmp_path,
+        cwd={"prefect": prefect_flows.FOLDER, "otel-prefect": ROOT},
+    )
+    codes = task.run()
+    assert codes == {"otel-prefect": 0, "prefect": 0}, "".join(map(task.output, codes))
+    trace = readback.xray(moto.client("xray"), (tmp_path / "run").read_text())
+    (segment,) = trace.segments.values()
+    assert (segment.operation, segment.status) == ("flow daily-sales", "ok")
+    assert segment.annotations["flow_name"] == "daily-sales"
 
 
 def test_twice_is_once_and_remove_undoes_it(
