@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 import re
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_prefect.commands.cli import CommandError
-from otel_prefect.deploy.task_definition import Efs, Sidecar
+from otel_prefect.deploy.task_definition import Efs, LogGroup, Sidecar
 
 if TYPE_CHECKING:
     import argparse
@@ -20,7 +21,7 @@ _EFS: Final = re.compile(r"(fs-[0-9a-f]{8,40})(?::(fsap-[0-9a-f]{8,40}))?")
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options that describe the sidecar, ``--remove`` and ``--diff``."""
-    parser.add_argument("--image", help="the sidecar's image (needed but with --remove)")
+    configure_variables(parser)
     parser.add_argument(
         "--sender", action="append", default=[], metavar="NAME", help="a container that sends; default: all"
     )
@@ -32,18 +33,40 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="to size it for (%(default)s)",
     )
     parser.add_argument(
+        "--efs",
+        metavar="FS[:FSAP]",
+        help="an EFS file system (and access point) for queues that outlive a task",
+    )
+    parser.add_argument(
+        "--own-log-group",
+        metavar="GROUP",
+        help="of CloudWatch in AWS_REGION, for the sidecar's own output; default: as the first sender's",
+    )
+    parser.add_argument("--remove", action="store_true", help="take the sidecar out again")
+    parser.add_argument("--diff", action="store_true", help="print what changes, and do nothing else")
+
+
+def configure_variables(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what the sidecar's container is made of."""
+    parser.add_argument("--image", help="the sidecar's image")
+    parser.add_argument(
         "--env", action="append", default=[], metavar="NAME=VALUE", help="a variable of the sidecar"
     )
     parser.add_argument(
         "--secret", action="append", default=[], metavar="NAME=ARN", help="a variable whose value is a secret"
     )
-    parser.add_argument(
-        "--efs",
-        metavar="FS[:FSAP]",
-        help="an EFS file system (and access point) for queues that outlive a task",
+
+
+def variables(args: argparse.Namespace) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the sidecar's variables that the options name: by value, and by a secret's ARN.
+
+    Raises:
+        CommandError: an option is not of its form.
+    """
+    return (
+        dict(_pairs(args.env, "--env", "NAME=VALUE")),
+        dict(_pairs(args.secret, "--secret", "NAME=ARN")),
     )
-    parser.add_argument("--remove", action="store_true", help="take the sidecar out again")
-    parser.add_argument("--diff", action="store_true", help="print what changes, and do nothing else")
 
 
 def sidecar(args: argparse.Namespace) -> Sidecar:
@@ -54,13 +77,15 @@ def sidecar(args: argparse.Namespace) -> Sidecar:
     """
     if not args.image:
         raise CommandError("--image is needed: where your registry has the sidecar's image")
+    environment, secrets = variables(args)
     return Sidecar(
         image=args.image,
         senders=tuple(args.sender),
         spans_per_second=args.spans_per_second,
-        environment=dict(_pairs(args.env, "--env", "NAME=VALUE")),
-        secrets=dict(_pairs(args.secret, "--secret", "NAME=ARN")),
+        environment=environment,
+        secrets=secrets,
         efs=None if args.efs is None else _efs(args.efs),
+        own_log=None if args.own_log_group is None else LogGroup(args.own_log_group, _region()),
     )
 
 
@@ -73,6 +98,13 @@ def diff(before: Any, after: Any) -> Iterable[str]:
     """Yield the lines by which two documents differ."""
     old, new = text(before).splitlines(keepends=True), text(after).splitlines(keepends=True)
     return difflib.unified_diff(old, new, "before", "after")
+
+
+def _region() -> str:
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    if not region:
+        raise CommandError("--own-log-group: AWS_REGION has to say which region the group is in")
+    return region
 
 
 def _efs(written: str) -> Efs:

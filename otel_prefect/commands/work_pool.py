@@ -1,4 +1,4 @@
-"""``otel-prefect work-pool add-sidecar``: the sidecar in every run of a Prefect work pool of type ``ecs``."""
+"""``otel-prefect work-pool``: the sidecar in the runs of a Prefect work pool of type ``ecs``, or in all but some."""
 
 from __future__ import annotations
 
@@ -25,6 +25,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add = actions.add_parser("add-sidecar", help=line, description=f"{line}; safe to run again.")
     add.add_argument("name", help="of the work pool, of type ecs")
     sidecar_options.configure(add)
+    line = "print the job variables by which a deployment turns the sidecar off or has another"
+    other = actions.add_parser("job-variables", help=line, description=f"{line}.")
+    other.add_argument("name", help="of the work pool, with the sidecar in it")
+    other.add_argument("--off", action="store_true", help="no sidecar in the runs of the deployment")
+    sidecar_options.configure_variables(other)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -38,21 +43,32 @@ def main(args: argparse.Namespace) -> int:
     except ImportError:
         raise CommandError("this command needs Prefect: pip install prefect") from None
     with get_client(sync_client=True) as client:
-        _say_where_prefect_is(args, str(client.api_url))
         before = _read(client, args.name)
         try:
-            if args.remove:
-                after = work_pool.remove(before)
+            if args.action == "job-variables":
+                sys.stdout.write(sidecar_options.text(_job_variables(args, before)))
             else:
-                after = work_pool.add(before, sidecar_options.sidecar(args))
+                _change(args, client, before)
         except TaskDefinitionError as error:
             raise CommandError(f"work pool {args.name}: {error}") from error
-        if args.diff:
-            sys.stdout.writelines(sidecar_options.diff(before, after))
-        else:
-            _write(client, args.name, after)
-            sys.stdout.write(f"work pool {args.name}: the sidecar is {'out' if args.remove else 'in'}\n")
     return 0
+
+
+def _job_variables(args: argparse.Namespace, template: dict[str, Any]) -> dict[str, Any]:
+    if args.off:
+        return dict(work_pool.OFF)
+    environment, secrets = sidecar_options.variables(args)
+    return work_pool.job_variables(template, environment, secrets, args.image)
+
+
+def _change(args: argparse.Namespace, client: Any, before: dict[str, Any]) -> None:
+    _say_where_prefect_is(args, str(client.api_url))
+    after = work_pool.remove(before) if args.remove else work_pool.add(before, sidecar_options.sidecar(args))
+    if args.diff:
+        sys.stdout.writelines(sidecar_options.diff(before, after))
+    else:
+        _write(client, args.name, after)
+        sys.stdout.write(f"work pool {args.name}: the sidecar is {'out' if args.remove else 'in'}\n")
 
 
 def _say_where_prefect_is(args: argparse.Namespace, url: str) -> None:

@@ -98,6 +98,32 @@ class Efs:
         return {"name": SIDECAR, "efsVolumeConfiguration": configuration}
 
 
+@dataclass(frozen=True)
+class LogGroup:
+    """A log group of CloudWatch for what a container writes.
+
+    Attributes:
+        name: of the group, which has to exist.
+        region: that it is in.
+    """
+
+    name: str
+    region: str
+
+    def configuration(self) -> dict[str, Any]:
+        """Return the container's log configuration.
+
+        https://docs.aws.amazon.com/AmazonECS/latest/developerguide/specify-log-config.html
+        """
+        options = {
+            "awslogs-group": self.name,
+            "awslogs-region": self.region,
+            "awslogs-stream-prefix": SIDECAR,
+            "mode": "non-blocking",
+        }
+        return {"logDriver": "awslogs", "options": options}
+
+
 # Many tasks have one folder then, and nothing may wait in the host's memory for the disk.
 _ON_EFS: Final = {semconv.ENV_DATA_SHARED.name: "true", semconv.ENV_QUEUE_FSYNC.name: "true"}
 
@@ -113,6 +139,7 @@ class Sidecar:
         environment: more variables of the sidecar.
         secrets: variables whose value stands in Secrets Manager or the Parameter Store, by ARN.
         efs: where the queues are; None: on the task's own disk, which goes with it.
+        own_log: where its own output goes; None: where the first sender's does, if that says.
     """
 
     image: str
@@ -121,6 +148,7 @@ class Sidecar:
     environment: Mapping[str, str] = field(default_factory=dict)
     secrets: Mapping[str, str] = field(default_factory=dict)
     efs: Efs | None = None
+    own_log: LogGroup | None = None
 
     @property
     def cpu_units(self) -> int:
@@ -356,7 +384,8 @@ def _container(sidecar: Sidecar, senders: list[dict[str, Any]], network: _Networ
     }
     if not container["secrets"]:
         del container["secrets"]
-    logs = next((each["logConfiguration"] for each in senders if "logConfiguration" in each), None)
+    of_senders = next((each["logConfiguration"] for each in senders if "logConfiguration" in each), None)
+    logs = of_senders if sidecar.own_log is None else sidecar.own_log.configuration()
     if logs is not None:
         container["logConfiguration"] = copy.deepcopy(logs)
     return container

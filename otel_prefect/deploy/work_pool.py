@@ -75,6 +75,37 @@ def add(template: Mapping[str, Any], sidecar: Sidecar) -> dict[str, Any]:
     return result
 
 
+def job_variables(
+    template: Mapping[str, Any],
+    environment: Mapping[str, str],
+    secrets: Mapping[str, str],
+    image: str | None = None,
+) -> dict[str, Any]:
+    """Return job variables by which one deployment has another sidecar than the pool's others.
+
+    Args:
+        template: of the pool, with the sidecar in it.
+        environment: variables that are to be other than the pool's, or more.
+        secrets: the same for variables whose value is a secret, by ARN.
+        image: another image; None: the pool's.
+
+    Raises:
+        TaskDefinitionError: the pool has no sidecar.
+    """
+    known = template.get("variables", {}).get("properties", {}).get(CONTAINER, {}).get("default")
+    if not isinstance(known, dict):
+        raise TaskDefinitionError(
+            "its template has no sidecar: run `otel-prefect work-pool add-sidecar` first"
+        )
+    own = copy.deepcopy(known)
+    if image is not None:
+        own["image"] = image
+    for key, value, more in (("environment", "value", environment), ("secrets", "valueFrom", secrets)):
+        written = {pair["name"]: pair[value] for pair in own.get(key, ())} | dict(more)
+        own[key] = [{"name": name, value: found} for name, found in sorted(written.items())]
+    return {CONTAINER: own}
+
+
 def remove(template: Mapping[str, Any]) -> dict[str, Any]:
     """Return the template without the sidecar and without what was added for it.
 

@@ -104,6 +104,11 @@ def test_a_diff_shows_what_changes_and_nothing_is_registered(moto: aws.Aws) -> N
         (("no-such-family", "--image", IMAGE), "", "ecs:DescribeTaskDefinition on no-such-family"),
         (("-", "--image", IMAGE, "--env", "s3cret"), json.dumps(FARGATE), "--env: NAME=VALUE is needed"),
         (
+            ("-", "--image", IMAGE, "--efs", "volume"),
+            json.dumps(FARGATE),
+            "--efs volume: fs-… or fs-…:fsap-…",
+        ),
+        (
             ("-", "--image", IMAGE, "--register"),
             json.dumps({**FARGATE, "cpu": 1}),
             "not a task definition that ECS",

@@ -105,9 +105,35 @@ def test_prefects_worker_registers_the_sidecar_behind_the_flows_container_and_wi
     assert not {"cpu", "memory", "memoryReservation"} & {key for key in own if own[key]}
     assert [volume["name"] for volume in definition["volumes"]] == ["otel-prefect"]
 
-    off = registered(stand_ins, dict(work_pool.OFF))
+    printed = run(env, "otel-prefect", "work-pool", "job-variables", POOL, "--off")
+    assert json.loads(printed.stdout) == work_pool.OFF
+    off = registered(stand_ins, json.loads(printed.stdout))
     assert [each["name"] for each in off["containerDefinitions"]] == ["prefect"]
     assert not off["containerDefinitions"][0].get("dependsOn")
+
+
+@pytest.mark.usefixtures("pool")
+def test_a_deployment_has_another_sidecar_by_its_job_variables(
+    stand_ins: tuple[PrefectServer, aws.Aws, dict[str, str]],
+) -> None:
+    env = {**stand_ins[2], "AWS_REGION": "eu-west-1"}
+    command = ("otel-prefect", "work-pool", "job-variables", POOL)
+    without = run(env, *command, "--env", "A=b")
+    assert (without.returncode, without.stdout) == (1, "")
+    assert "its template has no sidecar" in without.stderr
+    add(env, "--image", IMAGE, "--env", "OTEL_PREFECT_LOGS=cloudwatch", "--own-log-group", "/ecs/sidecars")
+    printed = run(env, *command, "--env", "OTEL_PREFECT_MEMORY_LIMIT_MIB=512", "--image", "other:2")
+    assert printed.returncode == 0, printed.stderr
+    _, own = registered(stand_ins, json.loads(printed.stdout))["containerDefinitions"]
+    assert own["image"] == "other:2"
+    told = {"OTEL_PREFECT_LOGS": "cloudwatch", "OTEL_PREFECT_MEMORY_LIMIT_MIB": "512"}
+    assert told.items() <= variables(own).items()
+    assert own["logConfiguration"]["options"] == {
+        "awslogs-group": "/ecs/sidecars",
+        "awslogs-region": "eu-west-1",
+        "awslogs-stream-prefix": "otel-prefect",
+        "mode": "non-blocking",
+    }
 
 
 @pytest.mark.usefixtures("pool")
