@@ -59,7 +59,7 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="few rounds; written to .cache/bench")
     quick = parser.parse_args().quick
     described, began = machine.describe(), time.monotonic()
-    rounds, tasks = (3, 100) if quick else (9, 1_000)
+    rounds, tasks = (3, 100) if quick else (7, 1_000)
     flows = _flows(rounds, tasks)
     pairs: dict[Target, list[tuple[float, ...]]] = {
         **{

@@ -1,4 +1,4 @@
-"""``otel-prefect work-pool``: the sidecar in the runs of a Prefect work pool of type ``ecs``, or in all but some."""
+"""``otel-prefect work-pool``: the sidecar in the runs of a Prefect work pool of type ``ecs``, or in some."""
 
 from __future__ import annotations
 
