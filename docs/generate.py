@@ -1,10 +1,11 @@
-"""Writes the tables in docs/ from the code, between their markers: ``make docs``.
+"""Writes tables and outputs in docs/ from the code, between their markers: ``make docs``.
 
 A table stands between ``<!-- NAME -->`` and ``<!-- end NAME -->``. A test holds that they are current.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -44,7 +45,22 @@ def self_metrics() -> str:
     return _table(("Metric", "Unit", "Kind", "Meaning"), rows)
 
 
-TABLES = {"variables": variables, "self-metrics": self_metrics}
+def add_sidecar() -> str:
+    """Return what `otel-prefect ecs add-sidecar --diff` prints of the example's task definition."""
+    from otel_prefect.commands import sidecar_options  # noqa: PLC0415 - as above
+    from otel_prefect.deploy import task_definition  # noqa: PLC0415
+
+    before = json.loads((DOCS.parent / "examples/pipeline/ecs/flow.json").read_text())
+    sidecar = task_definition.Sidecar(
+        "…/otel-prefect:0.1.0",
+        environment={semconv.ENV_LOGS.name: "cloudwatch"},
+        secrets={semconv.ENV_PREFECT_API_KEY.name: "arn:…"},
+    )
+    after = task_definition.add(before, sidecar)
+    return "```diff\n" + "".join(sidecar_options.diff(before, after)) + "```\n"
+
+
+TABLES = {"variables": variables, "self-metrics": self_metrics, "add-sidecar": add_sidecar}
 
 
 def filled(text: str) -> str:

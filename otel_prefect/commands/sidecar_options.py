@@ -91,7 +91,7 @@ def sidecar(args: argparse.Namespace) -> Sidecar:
 
 def text(document: Any) -> str:
     """Return a document as JSON, to be read and to be compared line by line."""
-    return json.dumps(document, indent=2, default=str) + "\n"
+    return json.dumps(document, indent=2, ensure_ascii=False, default=str) + "\n"
 
 
 def diff(before: Any, after: Any) -> Iterable[str]:
