@@ -1,0 +1,1 @@
+"""What the build of the container image runs; nothing of it goes into the image."""
