@@ -320,6 +320,12 @@ ENV_DATA_SHARED = _variable(
     "sidecar",
     "Whether several tasks have that folder (EFS): each keeps its queues in a folder of its own in it.",
 )
+ENV_RETRY_QUOTA_SECONDS = _variable(
+    "OTEL_PREFECT_RETRY_QUOTA_SECONDS",
+    "180",
+    "sidecar",
+    "Seconds in which X-Ray or CloudWatch metrics take nothing, after which the Collector is started anew.",
+)
 ENV_QUEUE_FSYNC = _variable(
     "OTEL_PREFECT_QUEUE_FSYNC",
     "false",

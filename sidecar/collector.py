@@ -121,6 +121,7 @@ class ManagedCollector:
         self._reader: asyncio.Task[None] | None = None
         self._watcher: asyncio.Task[None] | None = None
         self._given_up = asyncio.Event()
+        self._wanted = False  # its end is: it is no death
         self._why = ""
         self.deaths = 0
         self.ready = False
@@ -139,8 +140,16 @@ class ManagedCollector:
         if self.ready:
             return None
         if self.deaths == 0:
-            return "the Collector is not ready yet"
+            return "the Collector is starting"
         return f"the Collector ended {self.deaths} times in a row; last: {self._why}"
+
+    async def restart(self) -> None:
+        """End it; the watcher starts it again at once, and it goes on with its queues."""
+        if self._process is None or self._process.returncode is not None:
+            return  # it is being started as it is
+        self._set_ready(False)
+        self._wanted = True
+        await self._end(_STOP_SECONDS)
 
     async def wait_given_up(self) -> None:
         """Wait until it ended GIVE_UP_DEATHS times in a row."""
@@ -194,19 +203,25 @@ class ManagedCollector:
             self._set_ready(False)
             if loop.time() - started > _SETTLED_SECONDS:
                 back_off, self.deaths = _FIRST_BACK_OFF_SECONDS, 0
-            self.deaths += 1
-            self._why = f"exit code {code}: {self._last_words()}"
-            _log.error("the Collector ended (%s); starting it again in %.1f s", self._why, back_off)
-            if self.deaths >= GIVE_UP_DEATHS:
-                self._given_up.set()
-            await asyncio.sleep(back_off)
-            back_off = min(back_off * 2, _LONGEST_BACK_OFF_SECONDS)
+            if self._wanted:
+                self._wanted = False
+            else:
+                self._note_death(code, back_off)
+                await asyncio.sleep(back_off)
+                back_off = min(back_off * 2, _LONGEST_BACK_OFF_SECONDS)
             started = loop.time()
             self._on_restart()
             try:
                 await self._start_once()
             except (CollectorError, OSError) as error:
                 _log.error("%s", error)
+
+    def _note_death(self, code: int, back_off: float) -> None:
+        self.deaths += 1
+        self._why = f"exit code {code}: {self._last_words()}"
+        _log.error("the Collector ended (%s); starting it again in %.1f s", self._why, back_off)
+        if self.deaths >= GIVE_UP_DEATHS:
+            self._given_up.set()
 
     async def _end(self, timeout: float) -> None:
         process = self._process

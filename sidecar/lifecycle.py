@@ -40,6 +40,7 @@ from sidecar.otlp import METRICS
 from sidecar.own_data import OwnData
 from sidecar.prefect_api import PrefectApi
 from sidecar.refusal import Refusal
+from sidecar.retry_quota import RetryQuota
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
@@ -259,9 +260,18 @@ class Sidecar:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _read_deliveries(self) -> None:
+        quota = RetryQuota(self.settings.retry_quota_seconds)
         while True:
             await asyncio.sleep(_DELIVERY_SECONDS)
             await self.deliveries.read()
+            now = asyncio.get_running_loop().time()
+            if quota.running_out(self.deliveries.total, now) and self.managed is not None:
+                _log.warning(
+                    "AWS has taken nothing for %g s: the Collector is started anew, with its queues, before "
+                    "its AWS SDK has used up its retries and gives up",
+                    self.settings.retry_quota_seconds,
+                )
+                await self.managed.restart()
 
     async def _export_self_metrics(self) -> None:
         while True:

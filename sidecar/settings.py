@@ -55,6 +55,7 @@ class Settings:
         attributes: added to every Resource that does not have them.
         overwrite: those that are added in place of the sender's own too.
         metric_interval_seconds: how often self-metrics leave.
+        retry_quota_seconds: without a delivery after which the Collector is started anew.
         ecs_metadata_url: task metadata endpoint version 4; None outside ECS.
         prefect_api: where and how Prefect's API is asked; None where no API is set.
     """
@@ -73,6 +74,7 @@ class Settings:
     attributes: Mapping[str, str]
     overwrite: frozenset[str]
     metric_interval_seconds: float
+    retry_quota_seconds: float
     ecs_metadata_url: str | None
     prefect_api: PrefectApiSettings | None
 
@@ -123,6 +125,7 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
         },
         overwrite=frozenset(filter(None, map(str.strip, _text(source, semconv.ENV_OVERWRITE).split(",")))),
         metric_interval_seconds=_number(source, semconv.ENV_METRIC_EXPORT_INTERVAL, minimum=100) / 1000,
+        retry_quota_seconds=_number(source, semconv.ENV_RETRY_QUOTA_SECONDS, minimum=1),
         ecs_metadata_url=source.get(semconv.ENV_ECS_METADATA.name),
         prefect_api=_prefect_api(source),
     )

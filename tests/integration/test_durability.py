@@ -196,6 +196,41 @@ def test_a_destination_that_misbehaves_gets_everything_once_it_is_well(
     assert sent.answers == {}, "clients notice nothing of it"
 
 
+# Three at once use up the AWS SDK's hundred retries in a minute, the shipped two in six.
+THREE_CONSUMERS = """
+exporters:
+  otlp_grpc/loop-xray:
+    sending_queue: {num_consumers: 3, batch: {flush_timeout: 10ms, min_size: 1, max_size: 20}}
+"""
+
+
+def test_xray_throttling_every_call_for_longer_than_the_aws_sdk_has_retries_loses_nothing(
+    tmp_path: Path, record: Record
+) -> None:
+    aws = aws_faults.region()
+    environ = environment(tmp_path, aws, OTEL_PREFECT_RETRY_QUOTA_SECONDS="15")
+    (tmp_path / "consumers.yaml").write_text(THREE_CONSUMERS)
+    environ["OTEL_PREFECT_COLLECTOR_CONFIG"] += f",{tmp_path / 'consumers.yaml'}"
+    with aws_faults.serving(aws), started(tmp_path, environ) as running:
+        aws.faults = (Fault.THROTTLE,)
+        sent = clients(running, "throttled for long", signals=("traces",), pause=0.2)
+        with load.running(sent):
+            sent.wait_acknowledged(200)
+            # Each time with a full quota: two lives are longer than one quota lasts.
+            wait_for(lambda: collector_starts(running), lambda starts: starts >= 3, 150)
+        aws.faults = (None,)
+        settle(in_aws(aws), sent, record, seconds=60)
+        assert "retry quota exceeded" not in running.stderr.read_text()
+        assert running.stop()["given_up"] == {}
+
+
+def collector_starts(running: RunningSidecar) -> int:
+    (line,) = [
+        line for line in running.metrics().splitlines() if line.startswith("prefect_sidecar_collector_starts")
+    ]
+    return int(line.split()[-1])
+
+
 def test_destinations_that_are_down_for_long_get_everything_once_they_are_back(
     tmp_path: Path, record: Record
 ) -> None:
