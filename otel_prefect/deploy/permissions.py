@@ -24,12 +24,15 @@ XRAY_SDK: Final = "option/xray-sdk"
 """Code with an X-Ray SDK asks the Collector for sampling rules, and the Collector asks X-Ray."""
 OPENSEARCH_SETUP: Final = "option/opensearch-setup"
 """``otel-prefect opensearch setup`` with signed requests."""
+SHARED_QUEUES: Final = "option/shared-queues"
+"""The queues are on EFS, behind an access point: `ecs add-sidecar --efs fs-…:fsap-…`."""
 RUN_TASK: Final = "option/run-task"
 """A flow calls ``ecs.run_task`` without ``containerOverrides``, and the run is to be handed on."""
 DOCTOR: Final = "option/doctor"
 """``otel-prefect doctor`` reads back what it has sent; nothing else needs it."""
 
 _LOGS = "arn:${partition}:logs:${region}:${account}:log-group:"
+_EFS = "arn:${partition}:elasticfilesystem:${region}:${account}:file-system/${file_system}"
 _CLOUDWATCH = ("logs/cloudwatch",)
 _EMF = ("metrics/emf",)
 
@@ -60,7 +63,7 @@ class Permission:
 
         Args:
             variables: ``partition``, ``region``, ``account``, ``log_group``, ``metric_log_group``,
-                ``opensearch_domain`` and ``ingestion_pipeline``: names, not ARNs.
+                ``opensearch_domain``, ``ingestion_pipeline`` and ``file_system``: names, not ARNs.
 
         Raises:
             KeyError: one that the resource has is missing.
@@ -137,6 +140,9 @@ TABLE: Final = (
         (DOCTOR,),
         "searches for the test span and log line",
     ),
+    # https://docs.aws.amazon.com/efs/latest/ug/iam-access-control-nfs-efs.html
+    Permission("elasticfilesystem:ClientMount", _EFS, (SHARED_QUEUES,), "mounts the queues"),
+    Permission("elasticfilesystem:ClientWrite", _EFS, (SHARED_QUEUES,), "writes the queues"),
     Permission("xray:BatchGetTraces", "*", (DOCTOR,), "reads the test span back"),
     Permission("xray:GetTraceSegmentDestination", "*", (DOCTOR,), "tells where the test span is to be found"),
     Permission("logs:DescribeLogGroups", _LOGS + "*", (DOCTOR,), "looks for the log groups"),
