@@ -45,6 +45,22 @@ def self_metrics() -> str:
     return _table(("Metric", "Unit", "Kind", "Meaning"), rows)
 
 
+def metrics() -> str:
+    """Return the table of the metrics of the pipeline."""
+    rows = [
+        (
+            f"`{metric.name}`",
+            f"`{metric.unit}`",
+            metric.kind,
+            ", ".join(f"`{name}`" for name in metric.attributes),
+            metric.source,
+            metric.meaning,
+        )
+        for metric in semconv.metrics()
+    ]
+    return _table(("Metric", "Unit", "Kind", "Attributes", "Measured by", "Meaning"), rows)
+
+
 def add_sidecar() -> str:
     """Return what `otel-prefect ecs add-sidecar --diff` prints of the example's task definition."""
     from otel_prefect.commands import sidecar_options  # noqa: PLC0415 - as above
@@ -60,7 +76,12 @@ def add_sidecar() -> str:
     return "```diff\n" + "".join(sidecar_options.diff(before, after)) + "```\n"
 
 
-TABLES = {"variables": variables, "self-metrics": self_metrics, "add-sidecar": add_sidecar}
+TABLES = {
+    "variables": variables,
+    "metrics": metrics,
+    "self-metrics": self_metrics,
+    "add-sidecar": add_sidecar,
+}
 
 
 def filled(text: str) -> str:

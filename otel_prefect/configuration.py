@@ -154,15 +154,14 @@ def _metrics(own: Resource, delivery: Delivery) -> Provider | None:
     from opentelemetry import metrics as metrics_api  # noqa: PLC0415
     from opentelemetry.sdk.metrics import MeterProvider  # noqa: PLC0415
 
-    from otel_prefect import metrics  # noqa: PLC0415
-    from otel_prefect.export import exporters  # noqa: PLC0415
+    from otel_prefect.export import exporters, metric_provider  # noqa: PLC0415
 
     if isinstance(metrics_api.get_meter_provider(), MeterProvider):
         return None
     made = exporters.exporters("metrics", delivery)
     if not made:
         return None
-    provider = metrics.provider(own, made)
+    provider = metric_provider.provider(own, made)
     metrics_api.set_meter_provider(provider)
     return provider
 

@@ -185,14 +185,74 @@ ANNOTATIONS: Final = {
 
 # --- Metrics ------------------------------------------------------------------------------------
 
-METRIC_FINISHED_RUNS: Final = "prefect.flow_runs.finished"
-"""Flow runs that have finished (``{run}``), by ``state``: completed, failed, crashed or cancelled."""
 STATE: Final = "state"
-METRIC_DBT_TESTS: Final = "dbt.tests"
-"""dbt's tests that have run (``{test}``), by ``status``: pass, warn, fail, error or skipped."""
-METRIC_DBT_NODES: Final = "dbt.nodes"
-"""All nodes that dbt has finished (``{node}``), by ``dbt.node.type`` and ``status``."""
 STATUS: Final = "status"
+TABLE: Final = "table"
+CHANGE: Final = "change"
+REASON: Final = "reason"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric, in the words of ``docs/metrics.md``.
+
+    Attributes:
+        name: as OTLP has it.
+        unit: in UCUM, as OpenTelemetry wants it; annotations in braces.
+        kind: ``counter`` or ``gauge``.
+        attributes: of its data points, besides those that every metric gets from its Resource.
+        source: what measures it.
+        meaning: one sentence.
+    """
+
+    name: str
+    unit: str
+    kind: str
+    attributes: tuple[str, ...]
+    source: str
+    meaning: str
+
+
+METRIC_FINISHED_RUNS: Final = Metric(
+    "prefect.flow_runs.finished", "{run}", "counter", (STATE,), "sidecar",
+    "Flow runs that have finished: completed, failed, crashed or cancelled.",
+)  # fmt: skip
+METRIC_DBT_TESTS: Final = Metric(
+    "dbt.tests", "{test}", "counter", (STATUS,), "`otel-prefect run`, from dbt's events and artifacts",
+    "Tests that dbt has run: pass, warn, fail, error or skipped.",
+)  # fmt: skip
+METRIC_DBT_NODES: Final = Metric(
+    "dbt.nodes", "{node}", "counter", (DBT_NODE_TYPE, STATUS), "`otel-prefect run`, as above",
+    "All nodes that dbt has finished.",
+)  # fmt: skip
+METRIC_TABLE_ROWS: Final = Metric(
+    "pipeline.table.rows", "{row}", "counter", (TABLE, SOURCE), "`otel_prefect.metrics.loaded`",
+    "Rows that were loaded into a table.",
+)  # fmt: skip
+METRIC_TABLE_SIZE: Final = Metric(
+    "pipeline.table.size", "By", "counter", (TABLE, SOURCE), "`otel_prefect.metrics.loaded`",
+    "Bytes that were loaded into a table.",
+)  # fmt: skip
+METRIC_TABLE_LOADED: Final = Metric(
+    "pipeline.table.loaded", "s", "gauge", (TABLE, SOURCE), "`otel_prefect.metrics.loaded`",
+    "When a table was last loaded, in seconds since 1970: its freshness is now less this.",
+)  # fmt: skip
+METRIC_TABLE_NEWEST: Final = Metric(
+    "pipeline.table.newest", "s", "gauge", (TABLE, SOURCE), "`otel_prefect.metrics.loaded`",
+    "Until when the data of a table goes, in seconds since 1970.",
+)  # fmt: skip
+METRIC_TABLE_COMPLETENESS: Final = Metric(
+    "pipeline.table.completeness", "1", "gauge", (TABLE, SOURCE), "`otel_prefect.metrics.loaded`",
+    "Rows of a table's last load against those that were expected.",
+)  # fmt: skip
+METRIC_SCHEMA_CHANGES: Final = Metric(
+    "pipeline.table.schema_changes", "{column}", "counter", (TABLE, CHANGE), "`otel_prefect.metrics.schema`",
+    "Columns that were added, removed or retyped since a table's last known form.",
+)  # fmt: skip
+METRIC_REFUSED: Final = Metric(
+    "pipeline.values.refused", "{value}", "counter", (TABLE, REASON), "`otel_prefect.metrics`",
+    "Values that were not recorded, since they cannot be: negative, infinite, in the future.",
+)  # fmt: skip
 
 UNKNOWN: Final = "unknown"
 """What a text log shows where there is no flow run id."""
@@ -551,12 +611,23 @@ ENV_PROCESS_SPAN = _variable(
     "library",
     "`false`: a program of a run under `opentelemetry-instrument` gets no span of its own.",
 )
+ENV_SCHEMAS = _variable(
+    "OTEL_PREFECT_SCHEMAS",
+    "",
+    "library",
+    "Where `metrics.schema` keeps the last known form of tables: a folder, or `s3://bucket/prefix`.",
+)
 ENV_PROPAGATE = _variable(
     "OTEL_PREFECT_PROPAGATE",
     "batch,ecs,events,glue,lambda,sns,sqs,stepfunctions",
     "library",
     "AWS services whose calls get the run added (botocore); empty turns it off.",
 )
+
+
+def metrics() -> tuple[Metric, ...]:
+    """Return every metric above, in the order in which they stand here."""
+    return tuple(value for value in globals().values() if isinstance(value, Metric))
 
 
 def variables() -> tuple[Variable, ...]:

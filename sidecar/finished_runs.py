@@ -103,11 +103,8 @@ class FinishedRuns:
         request = ExportMetricsServiceRequest()
         of_scope = request.resource_metrics.add(resource=span.resource).scope_metrics.add()
         of_scope.scope.name, of_scope.scope.version = __name__, __version__
-        metric = of_scope.metrics.add(
-            name=semconv.METRIC_FINISHED_RUNS,
-            unit="{run}",
-            description="Flow runs that have finished, by final state; each run once.",
-        )
+        declared = semconv.METRIC_FINISHED_RUNS
+        metric = of_scope.metrics.add(name=declared.name, unit=declared.unit, description=declared.meaning)
         metric.sum.is_monotonic = True
         # A sidecar lives for a run or some: only what is new is meaningful, not its sum.
         metric.sum.aggregation_temporality = AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA

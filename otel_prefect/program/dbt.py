@@ -80,11 +80,9 @@ class DbtRun:
         self._lock = threading.Lock()
         self._tracer = trace.get_tracer(semconv.DBT_SCOPE)
         meter = metrics.get_meter(semconv.DBT_SCOPE)
-        self._tests = meter.create_counter(
-            semconv.METRIC_DBT_TESTS, "{test}", "Tests that dbt has run, by status."
-        )
-        self._finished = meter.create_counter(
-            semconv.METRIC_DBT_NODES, "{node}", "Nodes that dbt has finished, by type and status."
+        self._tests, self._finished = (
+            meter.create_counter(metric.name, metric.unit, metric.meaning)
+            for metric in (semconv.METRIC_DBT_TESTS, semconv.METRIC_DBT_NODES)
         )
 
     @never_raises(None)

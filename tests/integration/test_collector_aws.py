@@ -396,11 +396,11 @@ def test_a_finished_run_is_one_in_cloudwatch_by_state_flow_and_deployment(
         return "FAILED"
 
     started.send(ExportMetricsServiceRequest.FromString(asyncio.run(counted())))
-    (event,) = wait_for(lambda: metric_events(moto, semconv.METRIC_FINISHED_RUNS), bool)
-    assert event[semconv.METRIC_FINISHED_RUNS] == 1
+    (event,) = wait_for(lambda: metric_events(moto, semconv.METRIC_FINISHED_RUNS.name), bool)
+    assert event[semconv.METRIC_FINISHED_RUNS.name] == 1
     (directive,) = event["_aws"]["CloudWatchMetrics"]
     (metric,) = directive["Metrics"]
-    assert (metric["Name"], metric["Unit"]) == (semconv.METRIC_FINISHED_RUNS, "Count")
+    assert (metric["Name"], metric["Unit"]) == (semconv.METRIC_FINISHED_RUNS.name, "Count")
     dimensions = {"state": "failed", "flow_name": "daily-sales", "deployment": "prod"}
     assert {key: event[key] for key in dimensions} == dimensions
     assert [set(each) for each in directive["Dimensions"]] == [{*dimensions, "source", "stage"}]

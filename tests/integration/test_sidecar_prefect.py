@@ -67,7 +67,7 @@ def final_states(sink: OtlpSink) -> Counter[tuple[str, str]]:
         for of_resource in request.resource_metrics:
             flow = attributes(of_resource.resource.attributes).get(semconv.FLOW_NAME, "?")
             for metric in of_resource.scope_metrics[0].metrics:
-                if metric.name == semconv.METRIC_FINISHED_RUNS:
+                if metric.name == semconv.METRIC_FINISHED_RUNS.name:
                     for point in metric.sum.data_points:
                         counted[str(flow), str(attributes(point.attributes)["state"])] += point.as_int
     return counted

@@ -8,7 +8,8 @@ import logging
 import os
 
 import boto3
-from opentelemetry import metrics
+
+from otel_prefect import metrics
 
 BUCKET = os.environ.get("SALES_BUCKET", "acme-sales")
 REQUIRED = {
@@ -18,7 +19,6 @@ REQUIRED = {
 }
 
 logger = logging.getLogger("ingest")
-rows_counter = metrics.get_meter("ingest").create_counter("pipeline.rows", unit="{row}")
 
 
 def read(body, key):
@@ -48,14 +48,15 @@ def main():
         if not usable(row):
             logger.warning("%s: rejected %s: amount %r", source, row.get("order_id"), row["amount"])
 
+    if rows:
+        metrics.schema(f"raw.{source}", {name: type(value).__name__ for name, value in rows[0].items()})
     text = io.StringIO()
     writer = csv.DictWriter(text, REQUIRED[source], extrasaction="ignore")
     writer.writeheader()
     writer.writerows(accepted)
     s3.put_object(Bucket=BUCKET, Key=f"raw/{source}/{day}.csv", Body=text.getvalue().encode())
 
-    rows_counter.add(len(accepted), {"source": source, "outcome": "accepted"})
-    rows_counter.add(len(rows) - len(accepted), {"source": source, "outcome": "rejected"})
+    metrics.loaded(f"raw.{source}", rows=len(accepted), size=len(text.getvalue()), expected_rows=len(rows))
     logger.info("%s: %d rows loaded, %d rejected", source, len(accepted), len(rows) - len(accepted))
 
 
