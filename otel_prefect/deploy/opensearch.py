@@ -48,6 +48,21 @@ class Step:
     note: str = ""
 
 
+@dataclass(frozen=True)
+class Document:
+    """One thing that OpenSearch keeps for us.
+
+    Attributes:
+        what: for a person, with its name in OpenSearch.
+        path: where it is put, and asked for.
+        body: of the request that puts it there.
+    """
+
+    what: str
+    path: str
+    body: dict[str, Any]
+
+
 def connect(environ: Mapping[str, str] = os.environ) -> OpenSearch:
     """Return a client of the domain that ``OTEL_PREFECT_OPENSEARCH_ENDPOINT`` names.
 
@@ -84,18 +99,32 @@ def setup(client: OpenSearch, environ: Mapping[str, str] = os.environ) -> list[S
     Raises:
         SetupError: the domain refused a step, or cannot be reached.
     """
+    steps = []
+    for each in documents(environ):
+        _send(client, "PUT", each.path, each.body)
+        steps.append(Step(each.what))
     prefix = _value(environ, semconv.ENV_OPENSEARCH_PREFIX)
     folder = collector.config_dir(environ) / "opensearch"
-    steps = []
+    return [*steps, _retention(client, folder, prefix, _days(environ))]
+
+
+def documents(environ: Mapping[str, str] = os.environ) -> list[Document]:
+    """Return the pipelines and templates that belong into a domain, in the order to install them in.
+
+    Args:
+        environ: read for the name prefix and the folder of the configuration.
+    """
+    prefix = _value(environ, semconv.ENV_OPENSEARCH_PREFIX)
+    folder = collector.config_dir(environ) / "opensearch"
+    found = []
     for signal in _SIGNALS:
         name = f"{prefix}-{signal}"
         # The pipeline first: an index that is made of the template names it.
-        _send(client, "PUT", f"/_ingest/pipeline/{name}", _pipeline(folder, signal, name))
-        steps.append(Step(f"ingest pipeline {name}"))
+        pipeline = _pipeline(folder, signal, name)
+        found.append(Document(f"ingest pipeline {name}", f"/_ingest/pipeline/{name}", pipeline))
         template = _read(folder / f"{signal}.template.json", prefix)
-        _send(client, "PUT", f"/_index_template/{name}", template)
-        steps.append(Step(f"index template {name}"))
-    return [*steps, _retention(client, folder, prefix, _days(environ))]
+        found.append(Document(f"index template {name}", f"/_index_template/{name}", template))
+    return found
 
 
 def _retention(client: OpenSearch, folder: Path, prefix: str, days: int) -> Step:
@@ -114,9 +143,9 @@ def _retention(client: OpenSearch, folder: Path, prefix: str, days: int) -> Step
             return Step(
                 what, "the index state management plugin is not installed; delete old indices yourself"
             )
-        raise SetupError(f"{what}: {_reason(error)}") from error
+        raise SetupError(f"{what}: {reason(error)}") from error
     except OpenSearchException as error:
-        raise SetupError(f"{what}: {_reason(error)}") from error
+        raise SetupError(f"{what}: {reason(error)}") from error
     else:
         # A policy is only replaced by one who names the version that he has seen.
         query = f"?if_seq_no={there['_seq_no']}&if_primary_term={there['_primary_term']}"
@@ -158,10 +187,10 @@ def _send(client: OpenSearch, method: str, path: str, body: dict[str, Any]) -> N
     try:
         client.transport.perform_request(method, path, body=body)
     except OpenSearchException as error:
-        raise SetupError(f"{method} {path.partition('?')[0]}: {_reason(error)}") from error
+        raise SetupError(f"{method} {path.partition('?')[0]}: {reason(error)}") from error
 
 
-def _reason(error: OpenSearchException) -> str:
+def reason(error: OpenSearchException) -> str:
     """Return what the domain said, in one line."""
     if isinstance(error, TransportError) and isinstance(error.status_code, int):
         details = error.info.get("error") if isinstance(error.info, dict) else error.info

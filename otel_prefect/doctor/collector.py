@@ -1,0 +1,83 @@
+"""Where data goes, and whether the Collector takes the configuration that says so."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Final
+
+from otel_prefect import semconv
+from otel_prefect.collector import start
+from otel_prefect.commands.cli import CommandError
+from otel_prefect.commands.collector import validate
+from otel_prefect.doctor.findings import Finding, Status, Surroundings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_MANAGED: Final = semconv.ENV_COLLECTOR.default
+_SECONDS: Final = 5.0
+
+
+def destinations(surroundings: Surroundings) -> Iterator[Finding]:
+    """Say which layers the environment names: all later checks go by them."""
+    what = "destinations"
+    try:
+        layers = start.layers(surroundings.environ)
+    except start.UnknownLayer as error:
+        variable = str(error).partition(":")[0]
+        yield Finding(what, Status.WRONG, str(error), f"{variable}: name layers that there are")
+        return
+    by_signal: dict[str, list[str]] = {}
+    for layer in layers:
+        signal, _, name = layer.partition("/")
+        by_signal.setdefault(signal, []).append(name)
+    said = "; ".join(f"{signal} to {', '.join(names)}" for signal, names in by_signal.items())
+    variables = (semconv.ENV_TRACES, semconv.ENV_LOGS, semconv.ENV_METRICS)
+    if any(surroundings.environ.get(variable.name) for variable in variables):
+        yield Finding(what, Status.RIGHT, said)
+        return
+    names = ", ".join(variable.name for variable in variables)
+    yield Finding(what, Status.RIGHT, f"{said} (the defaults: no variable of {names} is set here)")
+
+
+def check(surroundings: Surroundings) -> Iterator[Finding]:
+    """Look for the Collector, and let it check what it would be started with."""
+    elsewhere = surroundings.value(semconv.ENV_COLLECTOR)
+    if elsewhere != _MANAGED:
+        yield _reachable(elsewhere)
+        return
+    try:
+        program = start.find(surroundings.environ)
+    except start.CollectorNotFound as error:
+        if surroundings.sidecar_healthy:
+            said = "there is none in this container; the sidecar has one, and it takes data"
+            yield Finding("collector", Status.SKIPPED, said)
+        else:
+            yield Finding("collector", Status.WRONG, str(error), "otel-prefect collector build")
+        return
+    yield Finding("collector", Status.RIGHT, f"found: {program}")
+    yield _configuration()
+
+
+def _configuration() -> Finding:
+    what = "collector: configuration"
+    try:
+        validate()
+    except (CommandError, start.UnknownLayer, start.InvalidSetting, OSError) as error:
+        return Finding(what, Status.WRONG, str(error), "otel-prefect collector validate")
+    return Finding(what, Status.RIGHT, "the Collector takes it")
+
+
+def _reachable(address: str) -> Finding:
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=_SECONDS):
+            return Finding("collector", Status.RIGHT, f"{address} takes connections")
+    except (OSError, ValueError) as error:
+        variable = semconv.ENV_COLLECTOR.name
+        return Finding(
+            "collector",
+            Status.WRONG,
+            f"{variable}={address}: {error}",
+            f"{variable}=managed, or host:port of a Collector that takes OTLP/gRPC",
+        )

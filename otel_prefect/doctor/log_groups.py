@@ -1,0 +1,78 @@
+"""The log groups of CloudWatch: whether they are there, and how long they keep."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from otel_prefect import semconv
+from otel_prefect.doctor import permissions
+from otel_prefect.doctor.aws import Denied, NoBoto3, Refused, Unauthenticated, Unreachable
+from otel_prefect.doctor.findings import Finding, Status, Surroundings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_WHAT: Final = "log group"
+_GROUPS: Final = {
+    "logs/cloudwatch": semconv.ENV_LOG_GROUP,
+    "logs/cloudwatch-otlp": semconv.ENV_LOG_GROUP,
+    "metrics/emf": semconv.ENV_METRIC_LOG_GROUP,
+}
+
+
+def check(surroundings: Surroundings) -> Iterator[Finding]:
+    """Look at each log group that the layers write to.
+
+    The Collector makes the groups that are not there with their first event, where it may.
+    """
+    variables = dict.fromkeys(_GROUPS[layer] for layer in surroundings.layers if layer in _GROUPS)
+    for variable in variables:
+        yield _examine(variable, surroundings)
+
+
+def _examine(variable: semconv.Variable, surroundings: Surroundings) -> Finding:
+    name = surroundings.value(variable)
+    if surroundings.credentials:
+        told = f"{name} is not looked at: the credentials {surroundings.credentials}"
+        return Finding(_WHAT, Status.SKIPPED, told)
+    try:
+        found = _describe(name, surroundings)
+    except Denied:
+        statement = permissions.denied_to_doctor("logs:DescribeLogGroups", surroundings)
+        told = f"{name}: logs:DescribeLogGroups is denied; only this command needs it"
+        return Finding(_WHAT, Status.NOTE, told, statement=statement)
+    except NoBoto3:
+        return Finding(_WHAT, Status.SKIPPED, f"{name} is not looked at: boto3 is not installed here")
+    except (Unauthenticated, Unreachable, Refused) as error:
+        return Finding(_WHAT, Status.SKIPPED, f"{name} cannot be looked at: {error}")
+    days = surroundings.value(semconv.ENV_LOG_RETENTION_DAYS)
+    retain = f"aws logs put-retention-policy --log-group-name {name} --retention-in-days {days}"
+    if found is None:
+        return _missing(name, variable, retain)
+    return _retention(name, found.get("retentionInDays"), days, retain)
+
+
+def _describe(name: str, surroundings: Surroundings) -> dict[str, Any] | None:
+    answer = surroundings.aws.call("logs", "describe_log_groups", logGroupNamePrefix=name)
+    groups: list[dict[str, Any]] = answer["logGroups"]
+    return next((group for group in groups if group["logGroupName"] == name), None)
+
+
+def _retention(name: str, kept: int | None, days: str, retain: str) -> Finding:
+    if kept is None:
+        return Finding(_WHAT, Status.NOTE, f"{name} keeps its events for ever", retain)
+    if days.isdecimal() and kept < int(days):
+        # The layer gives old events a time that a group of so many days takes: see logs/cloudwatch.yaml.
+        told = f"{name} keeps events {kept} days and {semconv.ENV_LOG_RETENTION_DAYS.name} is {days}: "
+        told += "events that are older than the group keeps are refused"
+        return Finding(_WHAT, Status.WRONG, told, f"{semconv.ENV_LOG_RETENTION_DAYS.name}={kept}")
+    return Finding(_WHAT, Status.RIGHT, f"{name} keeps events {kept} days")
+
+
+def _missing(name: str, variable: semconv.Variable, retain: str) -> Finding:
+    create = f"aws logs create-log-group --log-group-name {name} && {retain}"
+    if variable is semconv.ENV_METRIC_LOG_GROUP:
+        # Metrics leave once a minute: a sidecar that has just started has not made it yet.
+        told = f"{name} is not there; the Collector makes it with the first metrics, where it may"
+        return Finding(_WHAT, Status.NOTE, told, create)
+    return Finding(_WHAT, Status.WRONG, f"{name} is not there ({variable.name})", create)

@@ -1,0 +1,180 @@
+"""A gate before moto that refuses as AWS does: actions that no policy allows, tokens that have expired.
+
+moto's server allows everything to everybody. Bodies of the answers: AccessDeniedException of JSON protocols
+and the XML error of STS, https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html and
+https://docs.aws.amazon.com/STS/latest/APIReference/CommonErrors.html.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import email.utils
+import http.client
+import json
+import re
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+from demo import aws
+from tests.support.http_server import QuietHandler, serving
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from email.message import Message
+
+PRINCIPAL = "arn:aws:sts::123456789012:assumed-role/pipeline-task/0123456789abcdef"
+# X-Ray's operations are paths (REST-JSON); those of Logs are in a header (JSON 1.1), of STS in a form.
+_XRAY = {
+    "/TraceSegments": "PutTraceSegments",
+    "/Traces": "BatchGetTraces",
+    "/GetTraceSegmentDestination": "GetTraceSegmentDestination",
+    "/GetSamplingRules": "GetSamplingRules",
+    "/SamplingTargets": "GetSamplingTargets",
+}
+
+# What moto has not.
+_ANSWERED_HERE: dict[str, dict[str, Any]] = {
+    "xray:GetTraceSegmentDestination": {"Destination": "", "Status": "ACTIVE"},
+    "xray:GetSamplingRules": {"SamplingRuleRecords": []},
+    "xray:GetSamplingTargets": {"SamplingTargetDocuments": [], "UnprocessedStatistics": []},
+}
+
+
+@dataclass
+class Gate:
+    """What is refused.
+
+    Attributes:
+        moto: URL that all else goes on to.
+        denied: why, by action (``logs:PutLogEvents``); what stands after "because".
+        expired: whether every call is told that its token has expired.
+        destination: what GetTraceSegmentDestination, which moto has not, answers.
+        ahead: seconds by which AWS's clock is ahead of this machine's.
+        asked: the actions that came, in order.
+        url: where it is; set while it serves.
+    """
+
+    moto: str
+    denied: dict[str, str] = field(default_factory=dict)
+    expired: bool = False
+    destination: str = "XRay"
+    ahead: float = 0.0
+    asked: list[str] = field(default_factory=list)
+    url: str = ""
+
+
+NO_POLICY = "because no identity-based policy allows the {action} action"
+
+
+@contextlib.contextmanager
+def opened(moto: str) -> Iterator[Gate]:
+    """Serve a gate before a moto on a free port while the block runs."""
+    gate = Gate(moto)
+    with serving(type("Handler", (_Handler,), {"gate": gate})) as port:
+        gate.url = f"http://127.0.0.1:{port}"
+        yield gate
+
+
+class _Handler(QuietHandler):
+    protocol_version = "HTTP/1.1"
+    gate: Gate
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        action = _action(self.path, self.headers, body)
+        self.gate.asked.append(action)
+        if self.gate.expired:
+            expired = "The security token included in the request is expired"
+            self._refuse(action, "ExpiredTokenException", expired)
+        elif action in self.gate.denied:
+            said = f"User: {PRINCIPAL} is not authorized to perform: {action} on resource: "
+            said += f"{_resource(action, body)} {self.gate.denied[action].format(action=action)}"
+            self._refuse(action, "AccessDeniedException", said)
+        elif action in _ANSWERED_HERE:
+            answer = {**_ANSWERED_HERE[action]}
+            if "Destination" in answer:
+                answer["Destination"] = self.gate.destination
+            self._send(200, json.dumps(answer).encode(), {"content-type": "application/json"})
+        elif action == "xray:BatchGetTraces" and self.gate.destination == "CloudWatchLogs":
+            # "If Transaction Search is on, traces are not found by this operation": its own page says so.
+            asked = json.loads(body)["TraceIds"]
+            self._send(200, json.dumps({"Traces": [], "UnprocessedTraceIds": asked}).encode(), {})
+        else:
+            if action == "xray:PutTraceSegments" and self.gate.destination == "CloudWatchLogs":
+                _keep_spans(self.gate.moto, json.loads(body)["TraceSegmentDocuments"])
+            self._pass_on(body)
+
+    def do_GET(self) -> None:
+        self._send(404, b"{}", {"content-type": "application/json"})
+
+    def _refuse(self, action: str, code: str, message: str) -> None:
+        if action.startswith("sts:"):
+            code = code.removesuffix("Exception")
+            error = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>"
+            text = f"<ErrorResponse>{error}<RequestId>1</RequestId></ErrorResponse>"
+            self._send(403, text.encode(), {"content-type": "text/xml"})
+        else:
+            said = {"__type": code, "message": message, "Message": message}
+            kind = {"content-type": "application/x-amz-json-1.1", "x-amzn-errortype": code}
+            self._send(400 if action.startswith("logs:") else 403, json.dumps(said).encode(), kind)
+
+    def _pass_on(self, body: bytes) -> None:
+        connection = http.client.HTTPConnection(urlsplit(self.gate.moto).netloc, timeout=10)
+        headers = {name: value for name, value in self.headers.items() if name.lower() != "connection"}
+        try:
+            connection.request(self.command, self.path, body, headers)
+            answer = connection.getresponse()
+            skipped = {"content-length", "transfer-encoding", "connection", "date", "server"}
+            kept = {name: value for name, value in answer.getheaders() if name.lower() not in skipped}
+            self._send(answer.status, answer.read(), kept)
+        finally:
+            connection.close()
+
+    def _send(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
+        self.send_response(status)
+        for name, value in {**headers, "content-length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        with contextlib.suppress(ConnectionError):  # who asked may have been killed
+            self.wfile.write(body)
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        return email.utils.formatdate((timestamp or time.time()) + self.gate.ahead, usegmt=True)
+
+
+def _keep_spans(moto: str, documents: list[str]) -> None:
+    """Write spans where X-Ray writes them when Transaction Search is on: the log group ``aws/spans``."""
+    logs = aws.client("logs", moto)
+    place = {"logGroupName": "aws/spans", "logStreamName": "default"}
+    with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
+        logs.create_log_group(logGroupName="aws/spans")
+        logs.create_log_stream(**place)
+    traces = [json.loads(document).get("trace_id", "") for document in documents]
+    now = int(time.time() * 1000)
+    found = [{"traceId": trace.removeprefix("1-").replace("-", "")} for trace in traces if trace]
+    if found:
+        logs.put_log_events(
+            **place, logEvents=[{"timestamp": now, "message": json.dumps(each)} for each in found]
+        )
+
+
+def _action(path: str, headers: Message, body: bytes) -> str:
+    target = headers.get("x-amz-target", "")
+    if target.startswith("Logs_"):
+        return f"logs:{target.rpartition('.')[2]}"
+    if path in _XRAY:
+        return f"xray:{_XRAY[path]}"
+    names = parse_qs(body.decode(errors="replace")).get("Action", ["?"])
+    return f"sts:{names[0]}"
+
+
+def _resource(action: str, body: bytes) -> str:
+    """Return the resource as AWS names it in its refusal."""
+    if not action.startswith("logs:"):
+        return "*"
+    group = re.search(rb'"logGroupName": ?"([^"]*)"', body)
+    stream = re.search(rb'"logStreamName": ?"([^"]*)"', body)
+    arn = f"arn:aws:logs:eu-west-1:123456789012:log-group:{group[1].decode() if group else ''}:log-stream:"
+    return arn + (stream[1].decode() if stream else "")
