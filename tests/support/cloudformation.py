@@ -146,23 +146,31 @@ class Decided:
         resolved = {key: self._resolved(each) for key, each in value.items()}
         return {key: each for key, each in resolved.items() if each is not _NOTHING}
 
-    def text(self, expression: Any, names: Mapping[str, str]) -> Any:
-        """Return an expression with ``Fn::Sub``, ``Ref`` and ``Fn::GetAtt`` filled in, also deep inside.
+    def text(self, expression: Any, names: Mapping[str, Any]) -> Any:
+        """Return an expression with its functions worked out, also deep inside.
 
         Args:
             expression: out of :meth:`result`.
             names: pseudo-parameters (``AWS::Region``) and resources (``Name``, ``Name.Arn``).
         """
+        if isinstance(expression, list):
+            return [self.text(each, names) for each in expression]
+        if not isinstance(expression, dict):
+            return expression
         known = {**self.parameters, **names}
         match expression:
             case {"Ref": name}:
-                return known[name]
+                result = known[name]
             case {"Fn::GetAtt": [resource, attribute]}:
-                return known[f"{resource}.{attribute}"]
+                result = known[f"{resource}.{attribute}"]
+            case {"Fn::Sub": [str(pattern), dict(own)]}:
+                result = self.text({"Fn::Sub": pattern}, {**names, **self.text(own, names)})
             case {"Fn::Sub": str(pattern)}:
-                return re.sub(r"\$\{([\w:.]+)\}", lambda match: str(known[match[1]]), pattern)
-            case dict():
-                return {key: self.text(value, names) for key, value in expression.items()}
-            case list():
-                return [self.text(each, names) for each in expression]
-        return expression
+                result = re.sub(r"\$\{([\w:.]+)\}", lambda match: str(known[match[1]]), pattern)
+            case {"Fn::Join": [str(between), parts]}:
+                result = between.join(self.text(parts, names))
+            case {"Fn::Select": [index, parts]}:
+                result = self.text(parts, names)[int(index)]
+            case _:
+                result = {key: self.text(value, names) for key, value in expression.items()}
+        return result

@@ -1,0 +1,24 @@
+# They outlive the module, since somebody will ask for last week's logs.
+
+resource "aws_cloudwatch_log_group" "logs" {
+  count             = local.sends_logs ? 1 : 0
+  name              = var.log_group_name
+  retention_in_days = var.log_retention_days
+  kms_key_id        = local.log_key
+  skip_destroy      = true
+}
+
+resource "aws_cloudwatch_log_group" "metrics" {
+  count             = var.metrics == "emf" ? 1 : 0
+  name              = var.metric_log_group_name
+  retention_in_days = var.log_retention_days
+  kms_key_id        = local.log_key
+  skip_destroy      = true
+}
+
+resource "aws_cloudwatch_log_group" "output" {
+  name              = var.output_log_group_name
+  retention_in_days = var.log_retention_days
+  kms_key_id        = local.log_key
+  skip_destroy      = true
+}
