@@ -19,11 +19,7 @@ if TYPE_CHECKING:
 # A subcommand: its name, the module that carries it out, and its line in --help.
 _COMMANDS = (
     ("collector", "otel_prefect.commands.collector", "build, find or validate the OpenTelemetry Collector"),
-    (
-        "doctor",
-        "otel_prefect.commands.doctor",
-        "look at what has to be right, and say what mends it",
-    ),
+    ("doctor", "otel_prefect.commands.doctor", "look at what has to be right, and say what mends it"),
     ("ecs", "otel_prefect.commands.ecs", "put the sidecar into a task definition, or take it out"),
     ("opensearch", "otel_prefect.commands.opensearch", "install index templates, pipelines and retention"),
     ("work-pool", "otel_prefect.commands.work_pool", "put the sidecar into a work pool's job template"),

@@ -119,6 +119,11 @@ class Aws:
         """The region; None where nothing says it."""
         return self.session.region_name  # type: ignore[no-any-return]
 
+    @property
+    def certificates(self) -> str | None:
+        """The file of authorities that AWS's SDKs are told to trust."""
+        return self.environ.get("AWS_CA_BUNDLE") or None
+
     @cached_property
     def identity(self) -> Mapping[str, str]:
         """Who AWS says that we are: ``Account``, ``Arn``.
@@ -222,7 +227,14 @@ class Aws:
         shown = {"content-type": "application/x-protobuf", **headers}
         request = AWSRequest("POST", url, headers=shown, data=b"")
         SigV4Auth(credentials.get_frozen_credentials(), service, self.region).add_auth(request)
-        answer = ask(url, method="POST", body=b"", headers=dict(request.headers.items()), seconds=seconds)
+        answer = ask(
+            url,
+            method="POST",
+            body=b"",
+            headers=dict(request.headers.items()),
+            seconds=seconds,
+            certificates=self.certificates,
+        )
         self.compare_clock(answer.headers.get("date"))
         return answer
 
@@ -321,7 +333,8 @@ def endpoints(surroundings: Surroundings) -> Iterator[Finding]:
             yield Finding(what, Status.WRONG, f"{variable} is not set", f"{variable}=https://…")
             continue
         try:
-            answer = ask(url, method="GET", seconds=min(_CONNECT_SECONDS, surroundings.left()))
+            seconds = min(_CONNECT_SECONDS, surroundings.left())
+            answer = ask(url, seconds=seconds, certificates=surroundings.aws.certificates)
         except NoAnswer as error:
             yield Finding(what, Status.WRONG, f"{url}: {error}", _route(url, service, variable, surroundings))
         else:

@@ -49,14 +49,20 @@ def check(surroundings: Surroundings) -> Iterator[Finding]:
     try:
         program = start.find(surroundings.environ)
     except start.CollectorNotFound as error:
-        if surroundings.sidecar_healthy:
-            said = "there is none in this container; the sidecar has one, and it takes data"
-            yield Finding("collector", Status.SKIPPED, said)
-        else:
-            yield Finding("collector", Status.WRONG, str(error), "otel-prefect collector build")
+        yield _not_found(surroundings, str(error))
         return
     yield Finding("collector", Status.RIGHT, f"found: {program}")
     yield _configuration()
+
+
+def _not_found(surroundings: Surroundings, why: str) -> Finding:
+    what = "collector"
+    if surroundings.sidecar_healthy:
+        return Finding(what, Status.SKIPPED, "there is none in this container; the sidecar's takes data")
+    named = surroundings.environ.get(semconv.ENV_OTELCOL_BIN.name)
+    if not named and surroundings.environ.get(semconv.ENV_ECS_METADATA.name):
+        return Finding(what, Status.SKIPPED, "there is none in this container; run this in the sidecar's")
+    return Finding(what, Status.WRONG, why, "otel-prefect collector build")
 
 
 def _configuration() -> Finding:

@@ -63,9 +63,9 @@ def ask(  # noqa: PLR0913 - each is one plain fact of a request
     Raises:
         NoAnswer: nothing listens, it is no HTTP, TLS fails, or it took too long.
     """
-    context = ssl.create_default_context(cafile=certificates)
-    opener = build_opener(HTTPSHandler(context=context), *([ProxyHandler({})] if direct else []))
     try:
+        context = ssl.create_default_context(cafile=certificates)
+        opener = build_opener(HTTPSHandler(context=context), *([ProxyHandler({})] if direct else []))
         request = Request(url, data=body, method=method, headers=dict(headers or {}))  # noqa: S310 - http or https
         try:
             with opener.open(request, timeout=seconds) as response:

@@ -25,10 +25,12 @@ _NO_STREAM: Final = "otel-prefect-doctor-no-such-stream"
 # AWS's own words, for principals of all kinds:
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/troubleshoot_access-denied.html
 _DENIED: Final = re.compile(
-    r"not authorized to perform: (?P<action>[\w-]+:\w+)"
-    r"(?: on resource: (?P<resource>\S+))?"
+    r"not authorized to perform"
     r"(?:.*?(?P<explicit>with an explicit deny)(?: in (?P<where>an? [\w -]+?(?:policy|boundary)))?)?"
+    r"(?:.*?because no (?P<lacking>[\w -]+?) allows)?"
 )
+# That these do not allow it is what a statement mends by itself.
+_OWN: Final = ("identity-based policy", None)
 # These answers come after the action was allowed.
 _CARRIED_OUT: Final = {
     "ResourceNotFoundException",
@@ -99,8 +101,10 @@ def _denied(
     found = _DENIED.search(message)
     if found and found["explicit"]:
         where = found["where"] or "a policy"
-        return Finding(row.action, status, f"{told}. {where} denies it", f"take the Deny out of {where}")
-    return Finding(row.action, status, told, statement=permissions.statement([row], variables))
+        return Finding(row.action, status, f"{told}; {where} denies it", f"take the Deny out of {where}")
+    lacking = found["lacking"] if found else None
+    mend = "" if lacking in _OWN else f"have the {lacking} allow it too:"
+    return Finding(row.action, status, told, mend, permissions.statement([row], variables))
 
 
 def denied_to_doctor(row_action: str, surroundings: Surroundings) -> Mapping[str, Any]:

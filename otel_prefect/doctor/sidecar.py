@@ -29,6 +29,8 @@ def check(surroundings: Surroundings) -> Iterator[Finding]:
     yield _health(surroundings)
     door = _http_door(surroundings)
     surroundings.sidecar_takes = door.status is Status.RIGHT
+    if surroundings.sidecar_healthy is None:
+        surroundings.sidecar_healthy = surroundings.sidecar_takes
     yield door
     yield _grpc_door(surroundings)
 

@@ -14,6 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 
 from demo import aws, prefect_server, telemetry
 from demo import opensearch as node_of
@@ -154,6 +157,15 @@ def test_where_all_is_well_every_row_says_so_and_what_was_sent_is_there(place: P
     (segment,) = trace["Segments"]
     assert json.loads(segment["Document"])["name"] == "otel-prefect-doctor"
     assert place.node.call("GET", f"otel-prefect-spans-*/_count?q=traceId:{plain(trace_id)}")["count"] == 1
+
+
+def test_the_page_on_aws_shows_the_rows_that_there_are(place: Place) -> None:
+    """In a container without a Collector; where it is not the sidecar's own."""
+    page = (sidecar.ROOT / "docs" / "aws.md").read_text()
+    shown = page.partition("<!-- doctor -->")[2].partition("<!-- end doctor -->")[0]
+    names = set(re.findall(r"^(?:ok|skipped) +(\S.*?)  ", shown, re.MULTILINE))
+    report = place.report()
+    assert names == {row.what for row in report.rows} - {"collector: configuration"}
 
 
 def plain(xray_trace_id: str) -> str:
@@ -361,6 +373,58 @@ def test_without_boto3_the_package_that_has_it_is_named(place: Place, tmp_path: 
     assert report.row("delivery: OpenSearch spans").status == "ok"
 
 
+class _Ingestion(QuietHandler):
+    """An OpenSearch Ingestion pipeline that recomputes the signature of what it takes."""
+
+    denied = False
+    took: list[bytes]
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.took.append(body)
+        said = {"message": f"User: {aws_gate.PRINCIPAL} is not authorized to perform: osis:Ingest"}
+        self.send_response(403 if self.denied or not self._is_signed(body) else 200)
+        answer = json.dumps(said).encode()
+        self.send_header("content-length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def do_GET(self) -> None:
+        self.send_response(405)
+        self.end_headers()
+
+    def _is_signed(self, body: bytes) -> bool:
+        found = re.search(r"SignedHeaders=([^,]+), Signature=(\w+)", self.headers["authorization"])
+        assert found is not None
+        signed = {name: self.headers[name] for name in found[1].split(";")}
+        request = AWSRequest("POST", f"http://{self.headers['host']}{self.path}", headers=signed, data=body)
+        request.context["timestamp"] = self.headers["x-amz-date"]
+        auth = SigV4Auth(Credentials("stand-in", "stand-in"), "osis", "eu-west-1")
+        text = auth.string_to_sign(request, auth.canonical_request(request))
+        return bool(auth.signature(text, request) == found[2])
+
+
+@pytest.mark.parametrize("denied", [False, True])
+def test_an_ingestion_pipeline_is_asked_with_a_signed_request_without_spans(
+    place: Place, *, denied: bool
+) -> None:
+    took: list[bytes] = []
+    handler = type("Handler", (_Ingestion,), {"denied": denied, "took": took})
+    with serving(handler) as port:
+        report = place.report(
+            "endpoints,permissions",
+            OTEL_PREFECT_OPENSEARCH_INGESTION_ENDPOINT=f"http://127.0.0.1:{port}/otel",
+            OTEL_PREFECT_TRACES="opensearch-ingestion",
+            OTEL_PREFECT_LOGS="none",
+            OTEL_PREFECT_METRICS="none",
+        )
+    row = report.row("osis:Ingest")
+    assert (row.status, report.code) == (("wrong", 1) if denied else ("ok", 0))
+    assert took == [b""]
+    if denied:
+        assert row.statement == allow("osis:Ingest", "arn:aws:osis:eu-west-1:123456789012:pipeline/*")
+
+
 # --- Log groups and OpenSearch ------------------------------------------------------------------
 
 
@@ -521,3 +585,12 @@ def _on_a_terminal(command: list[str], variables: Mapping[str, str]) -> str:
     finally:
         os.close(primary)
     return shown.decode()
+
+
+def test_what_does_not_arrive_is_a_fault_after_the_time_that_was_given(place: Place) -> None:
+    """Last, since the Collector goes on trying what was refused here."""
+    place.gate.denied["xray:PutTraceSegments"] = aws_gate.NO_POLICY
+    report = place.report("delivery", "--timeout", "5")
+    assert report.code == 1
+    assert report.not_right() == {"delivery: X-Ray": "wrong"}
+    assert report.row("delivery: X-Ray").said.startswith("not there after ")

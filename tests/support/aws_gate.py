@@ -21,7 +21,7 @@ from demo import aws
 from tests.support.http_server import QuietHandler, serving
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from email.message import Message
 
 PRINCIPAL = "arn:aws:sts::123456789012:assumed-role/pipeline-task/0123456789abcdef"
@@ -51,8 +51,10 @@ class Gate:
         denied: why, by action (``logs:PutLogEvents``); what stands after "because".
         expired: whether every call is told that its token has expired.
         destination: what GetTraceSegmentDestination, which moto has not, answers.
+        allowed: says whether a policy allows an action on a resource; where it is None, all is allowed.
         ahead: seconds by which AWS's clock is ahead of this machine's.
         asked: the actions that came, in order.
+        refused: of these, those that were refused.
         url: where it is; set while it serves.
     """
 
@@ -60,9 +62,19 @@ class Gate:
     denied: dict[str, str] = field(default_factory=dict)
     expired: bool = False
     destination: str = "XRay"
+    allowed: Callable[[str, str], bool] | None = None
     ahead: float = 0.0
     asked: list[str] = field(default_factory=list)
+    refused: list[str] = field(default_factory=list)
     url: str = ""
+
+    def reason(self, action: str, resource: str) -> str | None:
+        """Return why an action is refused, as AWS words it after "because"; None where it is not."""
+        if action in self.denied:
+            return self.denied[action]
+        if self.allowed is not None and not self.allowed(action, resource):
+            return NO_POLICY
+        return None
 
 
 NO_POLICY = "because no identity-based policy allows the {action} action"
@@ -85,12 +97,14 @@ class _Handler(QuietHandler):
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
         action = _action(self.path, self.headers, body)
         self.gate.asked.append(action)
+        resource = _resource(action, body)
+        reason = self.gate.reason(action, resource)
         if self.gate.expired:
             expired = "The security token included in the request is expired"
             self._refuse(action, "ExpiredTokenException", expired)
-        elif action in self.gate.denied:
+        elif reason is not None:
             said = f"User: {PRINCIPAL} is not authorized to perform: {action} on resource: "
-            said += f"{_resource(action, body)} {self.gate.denied[action].format(action=action)}"
+            said += f"{resource} {reason.format(action=action)}"
             self._refuse(action, "AccessDeniedException", said)
         elif action in _ANSWERED_HERE:
             answer = {**_ANSWERED_HERE[action]}
@@ -110,6 +124,7 @@ class _Handler(QuietHandler):
         self._send(404, b"{}", {"content-type": "application/json"})
 
     def _refuse(self, action: str, code: str, message: str) -> None:
+        self.gate.refused.append(action)
         if action.startswith("sts:"):
             code = code.removesuffix("Exception")
             error = f"<Error><Type>Sender</Type><Code>{code}</Code><Message>{message}</Message></Error>"
