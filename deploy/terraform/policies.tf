@@ -71,7 +71,7 @@ locals {
     Effect    = "Allow"
     Action    = ["elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"]
     Resource  = "${local.arn.elasticfilesystem}:file-system/${point.file_system_id}"
-    Condition = { StringEquals = { "elasticfilesystem:AccessPointArn" = point.arn } }
+    Condition = { StringEquals = { "elasticfilesystem:AccessPointArn" = "${local.arn.elasticfilesystem}:access-point/${point.id}" } }
   }]
 
   has_task_policy = var.queue_file_system || length(local.task_statements) > 0

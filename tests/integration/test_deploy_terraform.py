@@ -25,7 +25,6 @@ NAMES = {
     "AWS::AccountId": deployed.ACCOUNT,
     "QueueFiles": "aws_efs_file_system.id",
     "QueueAccessPoint": "aws_efs_access_point.id",
-    "QueueAccessPoint.Arn": "aws_efs_access_point.arn",
     "QueueSecurityGroup": "aws_security_group.id",
     "IngestionRole.Arn": "aws_iam_role.arn",
     "IngestionPipeline.IngestEndpointUrls": ["aws_osis_pipeline.ingest_endpoint_urls"],

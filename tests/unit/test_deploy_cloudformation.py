@@ -22,8 +22,9 @@ NAMES = {
     "AWS::AccountId": deployed.ACCOUNT,
     "AWS::StackName": "otel-prefect",
     "QueueFiles": deployed.FILE_SYSTEM,
-    "QueueAccessPoint.Arn": "arn:aws:elasticfilesystem:eu-west-1:123456789012:access-point/fsap-0a1b2c3d",
+    "QueueAccessPoint": "fsap-0a1b2c3d",
 }
+ARN = f"arn:aws:elasticfilesystem:{deployed.REGION}:{deployed.ACCOUNT}"
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 
 
@@ -125,7 +126,7 @@ def test_queues_are_encrypted_and_reached_by_tasks_alone(case: Case) -> None:
     document = policy(case, "TaskPolicy")
     assert document is not None
     (mount,) = [each for each in document["Statement"] if "elasticfilesystem:ClientMount" in each["Action"]]
-    point = {"elasticfilesystem:AccessPointArn": NAMES["QueueAccessPoint.Arn"]}
+    point = {"elasticfilesystem:AccessPointArn": f"{ARN}:access-point/fsap-0a1b2c3d"}
     assert mount["Condition"] == {"StringEquals": point}
 
 
