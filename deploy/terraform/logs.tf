@@ -8,6 +8,14 @@ resource "aws_cloudwatch_log_group" "logs" {
   skip_destroy      = true
 }
 
+# The OTLP endpoint makes no stream, so one is made here, for all tasks. Terraform knows no way to leave it behind:
+# it goes with the module, and its events with it.
+resource "aws_cloudwatch_log_stream" "logs" {
+  count          = var.logs == "cloudwatch-otlp" ? 1 : 0
+  name           = "otel-prefect"
+  log_group_name = aws_cloudwatch_log_group.logs[0].name
+}
+
 resource "aws_cloudwatch_log_group" "metrics" {
   count             = var.metrics == "emf" ? 1 : 0
   name              = var.metric_log_group_name

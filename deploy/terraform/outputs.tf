@@ -15,6 +15,9 @@ output "sidecar_options" {
       "--env OTEL_PREFECT_LOGS=${join(",", local.layers.logs)}",
       "--env OTEL_PREFECT_METRICS=${join(",", local.layers.metrics)}",
       "--env OTEL_PREFECT_LOG_GROUP=${var.log_group_name}",
+    ],
+    [for stream in aws_cloudwatch_log_stream.logs : "--env OTEL_PREFECT_LOG_STREAM=${stream.name}"],
+    [
       "--env OTEL_PREFECT_METRIC_LOG_GROUP=${var.metric_log_group_name}",
       "--env OTEL_PREFECT_LOG_RETENTION_DAYS=${var.log_retention_days}",
     ],

@@ -73,6 +73,15 @@ class FromCloudFormation:
             for each in self.all("Logs::LogGroup")
         )
 
+    def log_streams(self) -> list[Any]:
+        return [
+            (
+                self.decided.text(each["LogGroupName"], {**NAMES, "LogGroup": "/otel-prefect"}),
+                each["LogStreamName"],
+            )
+            for each in self.all("Logs::LogStream")
+        ]
+
     def policies(self) -> list[Any]:
         own = [each["PolicyDocument"] for each in self.all("IAM::ManagedPolicy")]
         inline = [
@@ -169,6 +178,9 @@ class FromTerraform:
     def log_groups(self) -> list[Any]:
         groups = self.all("cloudwatch_log_group")
         return sorted((each["name"], each["retention_in_days"], each["kms_key_id"]) for each in groups)
+
+    def log_streams(self) -> list[Any]:
+        return [(each["log_group_name"], each["name"]) for each in self.all("cloudwatch_log_stream")]
 
     def policies(self) -> list[Any]:
         found = self.all("iam_policy") + self.all("iam_role_policy")
@@ -272,6 +284,7 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> Any:
     "part",
     [
         "log_groups",
+        "log_streams",
         "policies",
         "trusts",
         "xray",
