@@ -11,7 +11,7 @@ from typing import Final
 from otel_prefect.doctor import report, runner
 from otel_prefect.doctor.aws import Aws
 from otel_prefect.doctor.checks import ALL
-from otel_prefect.doctor.concealment import conceal
+from otel_prefect.doctor.concealment import without_secrets
 from otel_prefect.doctor.findings import Surroundings
 
 _SECONDS: Final = 30.0
@@ -55,12 +55,14 @@ def main(args: argparse.Namespace) -> int:
     examined = runner.run(chosen, surroundings, started)
     if on_terminal:
         sys.stderr.write("\r\x1b[2K")
+    for each in examined:
+        each.findings = [without_secrets(finding, os.environ) for finding in each.findings]
     if args.json:
         shown = report.as_json(examined)
     else:
         colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
         shown = report.table(examined, shutil.get_terminal_size().columns, colour=colour)
-    sys.stdout.write(conceal(shown, os.environ))
+    sys.stdout.write(shown)
     return 0 if report.is_well(examined) else 1
 
 

@@ -70,7 +70,9 @@ def _configuration() -> Finding:
     try:
         validate()
     except (CommandError, start.UnknownLayer, start.InvalidSetting, OSError) as error:
-        return Finding(what, Status.WRONG, str(error), "otel-prefect collector validate")
+        # Without a region its exporters ask the machine for one, which ECS does not let a task do.
+        mend = "AWS_REGION=eu-west-1, or where you are" if "GetRegion" in str(error) else ""
+        return Finding(what, Status.WRONG, str(error), mend)
     return Finding(what, Status.RIGHT, "the Collector takes it")
 
 

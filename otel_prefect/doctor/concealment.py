@@ -1,9 +1,10 @@
-"""Keeps secrets out of what is printed: the last thing that a text goes through."""
+"""Keeps secrets out of what is printed: findings go through here before lines are made of them."""
 
 from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
@@ -11,6 +12,8 @@ from otel_prefect import semconv
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from otel_prefect.doctor.findings import Finding
 
 MASK: Final = "****"
 
@@ -27,6 +30,21 @@ _SECRETS: Final = (
 # A shorter one is a word that stands in sentences too.
 _SHORTEST: Final = 6
 _LOGIN: Final = re.compile(r"(?<=://)[^/\s@]+@")
+
+
+def without_secrets(finding: Finding, environ: Mapping[str, str]) -> Finding:
+    """Return a finding whose texts show no secret.
+
+    Args:
+        finding: as a check has made it.
+        environ: the variables.
+    """
+    return replace(
+        finding,
+        what=conceal(finding.what, environ),
+        said=conceal(finding.said, environ),
+        mend=conceal(finding.mend, environ),
+    )
 
 
 def conceal(text: str, environ: Mapping[str, str]) -> str:

@@ -12,7 +12,7 @@ from importlib import metadata, util
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
-from otel_prefect import semconv
+from otel_prefect import __version__, semconv
 from otel_prefect.doctor.findings import Finding, Status, Surroundings
 from otel_prefect.doctor.http import NoAnswer, ask
 
@@ -212,10 +212,19 @@ def _expected(said: Mapping[str, Any]) -> Finding:
 def versions(surroundings: Surroundings) -> Iterator[Finding]:  # noqa: ARG001 - what every check takes
     """Compare what is installed with what this package says that it needs."""
     what = "versions: opentelemetry"
+    python = ".".join(map(str, sys.version_info[:3]))
+    yield Finding("versions: otel-prefect", Status.RIGHT, f"{__version__} on Python {python}")
+    try:
+        requirements = metadata.requires("otel-prefect") or []
+    except metadata.PackageNotFoundError:
+        yield Finding(
+            what, Status.SKIPPED, "otel-prefect is not installed as a package here, as in the image"
+        )
+        return
     from packaging.requirements import Requirement  # noqa: PLC0415 - of opentelemetry-instrumentation's own
 
     wrong, right = [], []
-    for line in metadata.requires("otel-prefect") or ():
+    for line in requirements:
         needed = Requirement(line)
         if needed.marker is not None or not needed.name.startswith("opentelemetry-"):
             continue
@@ -233,6 +242,3 @@ def versions(surroundings: Surroundings) -> Iterator[Finding]:  # noqa: ARG001 -
         yield Finding(what, Status.WRONG, told, f"pip install {' '.join(wrong)}")
     else:
         yield Finding(what, Status.RIGHT, ", ".join(right))
-    python = ".".join(map(str, sys.version_info[:3]))
-    own = metadata.version("otel-prefect")
-    yield Finding("versions: otel-prefect", Status.RIGHT, f"{own} on Python {python}")

@@ -245,6 +245,28 @@ def test_a_token_that_the_sidecar_wants_is_named_and_never_shown(place: Place, t
         assert token not in wrong.stdout + wrong.stderr
 
 
+class _Echo(QuietHandler):
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        said = f"no: {self.headers['authorization']}".encode()
+        self.send_response(503)
+        self.send_header("content-length", str(len(said)))
+        self.end_headers()
+        self.wfile.write(said)
+
+
+@pytest.mark.parametrize("shape", [[], ["--json"]])
+def test_a_secret_that_a_server_repeats_is_never_shown(place: Place, shape: list[str]) -> None:
+    with serving(_Echo) as port:
+        done = place.run(
+            *(*shape, "--only", "sidecar"),
+            OTEL_EXPORTER_OTLP_ENDPOINT=f"http://127.0.0.1:{port}",
+            OTEL_EXPORTER_OTLP_HEADERS="authorization=Bearer%20s3cret-t0ken",
+        )
+    assert "takes nothing now: no: ****" in " ".join(done.stdout.split())
+    assert "s3cret" not in done.stdout + done.stderr
+
+
 # --- AWS ----------------------------------------------------------------------------------------
 
 
@@ -513,6 +535,14 @@ def test_a_prefect_that_cannot_be_imported_is_told_with_its_own_words(place: Pla
 def test_a_plugin_that_is_kept_out_is_told_by_what(place: Place) -> None:
     report = place.report("plugin", PREFECT_PLUGINS_DENY="otel_prefect")
     assert "PREFECT_PLUGINS_DENY" in report.row("prefect: plugin").said
+
+
+def test_where_no_region_is_set_the_collector_and_the_credentials_say_so(place: Place) -> None:
+    report = place.report("collector,credentials", AWS_REGION="", AWS_DEFAULT_REGION="")
+    assert report.row("aws: region").status == "wrong"
+    assert report.row("aws: region").mend.startswith("AWS_REGION=")
+    other = place.report("credentials", AWS_REGION="")
+    assert other.row("aws: region").mend == f"AWS_REGION={aws.REGION}"
 
 
 # --- The command --------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pytest
 from otel_prefect.deploy import permissions as table
 from otel_prefect.doctor import aws, checks, permissions, report, runner
 from otel_prefect.doctor.aws import Aws, Denied, Refused, Unauthenticated
-from otel_prefect.doctor.concealment import conceal
+from otel_prefect.doctor.concealment import conceal, without_secrets
 from otel_prefect.doctor.findings import Check, Finding, Status, Surroundings
 from otel_prefect.doctor.runner import Examined
 
@@ -120,6 +120,13 @@ def test_no_text_shows_the_value_of_a_secret_variable(name: str, value: str, hid
     shown = conceal(f"the server says: {hidden} is wrong; {value}", {name: value})
     assert hidden not in shown
     assert "****" in shown
+
+
+def test_a_secret_that_would_be_broken_over_lines_or_escaped_is_masked_before() -> None:
+    secret = 'correct "horse" battery staple'
+    finding = Finding("door", Status.WRONG, f"says {secret}", f"set {secret}")
+    shown = without_secrets(finding, {"OTEL_PREFECT_OPENSEARCH_PASSWORD": secret})
+    assert (shown.said, shown.mend) == ("says ****", "set ****")
 
 
 def test_a_login_in_any_url_is_masked_and_words_that_are_short_secrets_are_not() -> None:
