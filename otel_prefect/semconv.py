@@ -346,7 +346,12 @@ ENV_COLLECTOR_CONFIG_DIR = _variable(
 ENV_OTELCOL_BIN = _variable(
     "OTELCOL_BIN", "the built one", "sidecar command", "Path of a Collector to use instead of building one."
 )
-ENV_TRACES = _variable("OTEL_PREFECT_TRACES", "xray", "sidecar command", "Layers that traces go to.")
+ENV_TRACES = _variable(
+    "OTEL_PREFECT_TRACES",
+    "xray",
+    "sidecar command",
+    "Layers that traces go to. `auto`: `xray-otlp` where Transaction Search is on, else `xray`.",
+)
 ENV_LOGS = _variable("OTEL_PREFECT_LOGS", "cloudwatch", "sidecar command", "Layers that logs go to.")
 ENV_METRICS = _variable("OTEL_PREFECT_METRICS", "emf", "sidecar command", "Layers that metrics go to.")
 ENV_REDACTION = _variable(
@@ -469,6 +474,24 @@ ENV_OPENSEARCH_INGESTION_ENDPOINT = _variable(
     "",
     "collector",
     "URL of the OpenSearch Ingestion pipeline of the `opensearch-ingestion` layers.",
+)
+ENV_ENDPOINT_XRAY = _variable(
+    "OTEL_PREFECT_ENDPOINT_XRAY",
+    "AWS_ENDPOINT_URL_XRAY, else AWS's",
+    "collector",
+    "URL before /v1/traces that the layer `xray-otlp` sends to.",
+)
+ENV_ENDPOINT_LOGS = _variable(
+    "OTEL_PREFECT_ENDPOINT_LOGS",
+    "AWS_ENDPOINT_URL_LOGS, else AWS's",
+    "collector",
+    "URL before /v1/logs that the layer `cloudwatch-otlp` sends logs to.",
+)
+ENV_ENDPOINT_MONITORING = _variable(
+    "OTEL_PREFECT_ENDPOINT_MONITORING",
+    "AWS_ENDPOINT_URL_CLOUDWATCH, else AWS's",
+    "collector",
+    "URL before /v1/metrics that the layer `cloudwatch-otlp` sends metrics to.",
 )
 ENV_OTLP_INSECURE = _variable(
     "OTEL_PREFECT_OTLP_INSECURE",

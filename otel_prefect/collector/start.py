@@ -37,7 +37,20 @@ _LAYER_EXTENSIONS = {
     "traces/opensearch-ingestion": "sigv4auth/traces-opensearch-ingestion",
     "logs/cloudwatch-otlp": "sigv4auth/cloudwatch-otlp",
     "logs/opensearch-ingestion": "sigv4auth/logs-opensearch-ingestion",
+    "metrics/cloudwatch-otlp": "sigv4auth/metrics-cloudwatch-otlp",
 }
+AUTO = "auto"
+"""Written for ``traces``: the layer is picked when the Collector is started (``destination.py``)."""
+_AUTO_LAYER = f"traces/{AUTO}"
+_UNRESOLVED_AUTO = "traces/xray"  # takes spans whatever X-Ray does with them
+
+# Where AWS has its OTLP endpoints: our variable, the SDKs' own for the service, and the host's first label.
+# https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
+_AWS_ENDPOINTS = (
+    (semconv.ENV_ENDPOINT_XRAY, "AWS_ENDPOINT_URL_XRAY", "xray"),
+    (semconv.ENV_ENDPOINT_LOGS, "AWS_ENDPOINT_URL_LOGS", "logs"),
+    (semconv.ENV_ENDPOINT_MONITORING, "AWS_ENDPOINT_URL_CLOUDWATCH", "monitoring"),
+)
 
 
 # The connector in redaction.yaml that gives on what was redacted.
@@ -130,7 +143,8 @@ def layers(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
 
     Args:
         environ: read for ``OTEL_PREFECT_TRACES``, ``…_LOGS`` and ``…_METRICS``, comma-separated; unset
-            and empty mean the default.
+            and empty mean the default. ``traces/auto`` is returned as it is; where it is still there when
+            the Collector is started, it is ``traces/xray``.
 
     Raises:
         UnknownLayer: there is no such layer for that signal.
@@ -138,7 +152,7 @@ def layers(environ: Mapping[str, str] = os.environ) -> tuple[str, ...]:
     found = []
     for signal, variable in _SIGNALS.items():
         written = environ.get(variable.name, "").strip(" ,") or variable.default
-        known = known_layers(signal, environ)
+        known = (*known_layers(signal, environ), *((AUTO,) if signal == "traces" else ()))
         for name in (part.strip() for part in written.split(",")):
             if name and name not in known:
                 raise UnknownLayer(
@@ -188,7 +202,7 @@ def environment(environ: Mapping[str, str] = os.environ, distribution: Distribut
     The Collector's ``${env:NAME:-default}`` takes the default where NAME is unset, but not where it is
     empty, as it is when a task definition's parameter was left blank: such a variable of ours is taken
     out. What cannot be a constant in YAML is filled in: the log stream, where segments of X-Ray SDKs join,
-    that a loopback address is spoken to without TLS, and the header of basic auth.
+    that a loopback address is spoken to without TLS, AWS's endpoints, and the header of basic auth.
     """
     ours = {variable.name for variable in semconv.variables() if "collector" in variable.read_by}
     result = {name: value for name, value in environ.items() if value or name not in ours}
@@ -198,6 +212,8 @@ def environment(environ: Mapping[str, str] = os.environ, distribution: Distribut
     result.setdefault(semconv.ENV_XRAY_SDK_TARGET.name, f"unix-abstract:///{_socket_name(result)}:0")
     if _is_plain(result.get(semconv.ENV_OTLP_ENDPOINT.name, "")):
         result.setdefault(semconv.ENV_OTLP_INSECURE.name, "true")
+    for variable, _, _ in _AWS_ENDPOINTS:
+        result.setdefault(variable.name, aws_endpoint(variable, result))
     user = result.get(semconv.ENV_OPENSEARCH_USERNAME.name)
     if user:
         pair = f"{user}:{result.get(semconv.ENV_OPENSEARCH_PASSWORD.name, '')}".encode()
@@ -207,6 +223,22 @@ def environment(environ: Mapping[str, str] = os.environ, distribution: Distribut
         # It has no storage. The sender's queue is on disk, and waits for OpenSearch's own answer.
         result[semconv.ENV_OPENSEARCH_QUEUE.name] = "false"
     return result
+
+
+def aws_endpoint(variable: semconv.Variable, environ: Mapping[str, str] = os.environ) -> str:
+    """Return the URL of one of AWS's OTLP endpoints, without its path.
+
+    Args:
+        variable: one of ``semconv.ENV_ENDPOINT_XRAY``, ``…_LOGS``, ``…_MONITORING``.
+        environ: read for it, then for what AWS's SDKs read, then for ``AWS_REGION``.
+    """
+    of_sdks, service = next((name, label) for each, name, label in _AWS_ENDPOINTS if each == variable)
+    named = environ.get(variable.name) or environ.get(of_sdks) or environ.get("AWS_ENDPOINT_URL")
+    if named:
+        return named.rstrip("/")
+    region = environ.get("AWS_REGION") or "us-east-1"
+    suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+    return f"https://{service}.{region}.{suffix}"
 
 
 def target(environ: Mapping[str, str] = os.environ, distribution: Distribution = MAIN) -> str:
@@ -271,7 +303,10 @@ def built_path(environ: Mapping[str, str] = os.environ, distribution: Distributi
 
 
 def _used(environ: Mapping[str, str], distribution: Distribution) -> tuple[str, ...]:
-    return layers(environ) if distribution.layers is None else distribution.layers
+    if distribution.layers is not None:
+        return distribution.layers
+    found = (_UNRESOLVED_AUTO if layer == _AUTO_LAYER else layer for layer in layers(environ))
+    return tuple(dict.fromkeys(found))
 
 
 def _redacts(environ: Mapping[str, str], distribution: Distribution) -> bool:

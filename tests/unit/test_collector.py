@@ -58,7 +58,7 @@ def test_an_unknown_layer_is_named_with_its_variable_and_the_known_ones() -> Non
         collector.config_files({semconv.ENV_METRICS.name: "emf,statsd"})
     assert str(caught.value) == (
         "OTEL_PREFECT_METRICS: there is no layer 'statsd' for metrics; "
-        "known are debug, emf, none, otlp, prometheus"
+        "known are cloudwatch-otlp, debug, emf, none, otlp, prometheus"
     )
 
 
@@ -129,7 +129,8 @@ def test_every_default_in_the_yaml_is_the_one_that_the_docs_show() -> None:
     variables = {variable.name: variable for variable in semconv.variables()}
     computed = {semconv.ENV_LOG_STREAM.name, semconv.ENV_OTLP_INSECURE.name,
                 semconv.ENV_OPENSEARCH_AUTHORIZATION.name, semconv.ENV_QUEUE_BYTES.name,
-                    semconv.ENV_XRAY_SDK_TARGET.name}  # fmt: skip
+                    semconv.ENV_XRAY_SDK_TARGET.name, semconv.ENV_ENDPOINT_XRAY.name,
+                semconv.ENV_ENDPOINT_LOGS.name, semconv.ENV_ENDPOINT_MONITORING.name}  # fmt: skip
     second = {semconv.ENV_OTLP_ENDPOINT.name}  # where the second Collector listens; no default for senders
     found = set()
     for path in CONFIG.rglob("*.yaml"):
@@ -221,3 +222,30 @@ def test_a_changed_manifest_is_another_collector(tmp_path: Path) -> None:
 def test_the_second_collector_has_the_opensearch_layers_whatever_the_environment_says() -> None:
     files = collector.config_files({semconv.ENV_TRACES.name: "xray"}, collector.OPENSEARCH)
     assert names(files) == ["opensearch/base.yaml", "traces/opensearch.yaml", "logs/opensearch.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("environ", "url"),
+    [
+        ({"AWS_REGION": "eu-west-1"}, "https://xray.eu-west-1.amazonaws.com"),
+        ({"AWS_REGION": "cn-north-1"}, "https://xray.cn-north-1.amazonaws.com.cn"),
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:5000/"}, "http://127.0.0.1:5000"),
+        (
+            {"AWS_ENDPOINT_URL": "http://a", "AWS_ENDPOINT_URL_XRAY": "https://vpce.example.com"},
+            "https://vpce.example.com",
+        ),
+        (
+            {"AWS_ENDPOINT_URL_XRAY": "http://a", semconv.ENV_ENDPOINT_XRAY.name: "https://own.example.com"},
+            "https://own.example.com",
+        ),
+    ],
+)
+def test_the_otlp_endpoint_is_the_named_one_else_the_sdks_else_the_regions(
+    environ: dict[str, str], url: str
+) -> None:
+    assert collector.environment(environ)[semconv.ENV_ENDPOINT_XRAY.name] == url
+
+
+def test_traces_that_were_not_picked_yet_go_to_xray() -> None:
+    files = collector.config_files({semconv.ENV_TRACES.name: "auto,xray,otlp"})
+    assert [path.stem for path in files if path.parent.name == "traces"] == ["xray", "otlp"]
