@@ -8,7 +8,7 @@ export UV_CACHE_DIR := $(CACHE)/uv-cache
 export UV_LINK_MODE := hardlink
 BIN := $(CURDIR)/.venv/bin
 
-.PHONY: help install collector demo test soak bench bench-library fuzz lint format docs clean
+.PHONY: help install collector demo test soak bench bench-library fuzz lint format docs image image-requirements clean
 .DEFAULT_GOAL := help
 
 help: ## show what there is to make
@@ -66,6 +66,17 @@ format: .venv/.installed ## format the code
 
 docs: .venv/.installed ## make the tables in docs/ from the code
 	@$(BIN)/python docs/generate.py
+
+# docker (with BuildKit), podman or buildah; the latter two keep a health check in Docker's format only.
+IMAGE_BUILDER ?= docker
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' otel_prefect/__init__.py)
+IMAGE ?= otel-prefect:$(VERSION)
+image: ## build the container image (IMAGE_BUILDER=docker IMAGE=name:tag IMAGE_ARGS="--platform linux/arm64")
+	@BUILDAH_FORMAT=docker $(IMAGE_BUILDER) build --tag $(IMAGE) --build-arg VERSION=$(VERSION) \
+		--build-arg REVISION=$$(git rev-parse HEAD) --build-arg CREATED=$$(git log -1 --format=%cI) $(IMAGE_ARGS) .
+
+image-requirements: .venv/.installed ## write the image's packages, pinned with their hashes, from uv.lock
+	@$(BIN)/python -m image.requirements
 
 clean: ## remove everything that was installed, built or written
 	rm -rf .venv .cache .demo .mypy_cache .ruff_cache .pytest_cache .hypothesis
