@@ -134,6 +134,11 @@ locals {
       },
       {
         Effect   = "Allow"
+        Action   = ["logs:DescribeLogStreams"]
+        Resource = ["${local.log_group}:*"]
+      },
+      {
+        Effect   = "Allow"
         Action   = ["logs:FilterLogEvents"]
         Resource = ["${local.log_group}:*", "${local.arn.logs}:log-group:aws/spans:*"]
       },

@@ -146,6 +146,7 @@ TABLE: Final = (
     Permission("xray:BatchGetTraces", "*", (DOCTOR,), "reads the test span back"),
     Permission("xray:GetTraceSegmentDestination", "*", (DOCTOR,), "tells where the test span is to be found"),
     Permission("logs:DescribeLogGroups", _LOGS + "*", (DOCTOR,), "looks for the log groups"),
+    Permission("logs:DescribeLogStreams", _LOGS + "${log_group}:*", (DOCTOR,), "looks for the log stream"),
     Permission("logs:FilterLogEvents", _LOGS + "${log_group}:*", (DOCTOR,), "reads the test log line back"),
     Permission(
         "logs:FilterLogEvents",

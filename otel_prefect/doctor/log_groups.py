@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_prefect import semconv
@@ -10,7 +11,7 @@ from otel_prefect.doctor.aws import Denied, NoBoto3, Refused, Unauthenticated, U
 from otel_prefect.doctor.findings import Finding, Status, Surroundings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _WHAT: Final = "log group"
 _GROUPS: Final = {
@@ -27,24 +28,59 @@ def check(surroundings: Surroundings) -> Iterator[Finding]:
     """
     variables = dict.fromkeys(_GROUPS[layer] for layer in surroundings.layers if layer in _GROUPS)
     for variable in variables:
-        yield _examine(variable, surroundings)
+        name = surroundings.value(variable)
+        yield _looked_at(_WHAT, name, "DescribeLogGroups", partial(_group, variable), surroundings)
+    if "logs/cloudwatch-otlp" in surroundings.layers:
+        name = surroundings.environ.get(semconv.ENV_LOG_STREAM.name, "")
+        yield _looked_at("log stream", name, "DescribeLogStreams", _stream, surroundings)
 
 
-def _examine(variable: semconv.Variable, surroundings: Surroundings) -> Finding:
-    name = surroundings.value(variable)
+def _looked_at(
+    what: str,
+    name: str,
+    operation: str,
+    look: Callable[[str, Surroundings], Finding],
+    surroundings: Surroundings,
+) -> Finding:
+    """Look at one thing, or say why it could not be looked at."""
     if surroundings.credentials:
         told = f"{name} is not looked at: the credentials {surroundings.credentials}"
-        return Finding(_WHAT, Status.SKIPPED, told)
+        return Finding(what, Status.SKIPPED, told)
     try:
-        found = _describe(name, surroundings)
+        return look(name, surroundings)
     except Denied:
-        statement = permissions.denied_to_doctor("logs:DescribeLogGroups", surroundings)
-        told = f"{name}: logs:DescribeLogGroups is denied; only this command needs it"
-        return Finding(_WHAT, Status.NOTE, told, statement=statement)
+        statement = permissions.denied_to_doctor(f"logs:{operation}", surroundings)
+        told = f"{name}: logs:{operation} is denied; only this command needs it"
+        return Finding(what, Status.NOTE, told, statement=statement)
     except NoBoto3:
-        return Finding(_WHAT, Status.SKIPPED, f"{name} is not looked at: boto3 is not installed here")
+        return Finding(what, Status.SKIPPED, f"{name} is not looked at: boto3 is not installed here")
     except (Unauthenticated, Unreachable, Refused) as error:
-        return Finding(_WHAT, Status.SKIPPED, f"{name} cannot be looked at: {error}")
+        return Finding(what, Status.SKIPPED, f"{name} cannot be looked at: {error}")
+
+
+def _stream(name: str, surroundings: Surroundings) -> Finding:
+    """Look for the stream that the OTLP endpoint needs: neither it nor the Collector makes one."""
+    what, variable = "log stream", semconv.ENV_LOG_STREAM.name
+    if not name:
+        told = f"{variable} is not set here: the sidecar needs one that names a stream that is there"
+        return Finding(what, Status.NOTE, told, f"{variable}=otel-prefect")
+    group = surroundings.value(semconv.ENV_LOG_GROUP)
+    try:
+        answer = surroundings.aws.call(
+            "logs", "describe_log_streams", logGroupName=group, logStreamNamePrefix=name
+        )
+    except Refused as error:
+        if error.code != "ResourceNotFoundException":
+            raise
+        answer = {"logStreams": []}
+    if any(stream["logStreamName"] == name for stream in answer["logStreams"]):
+        return Finding(what, Status.RIGHT, f"{name} is there")
+    create = f"aws logs create-log-stream --log-group-name {group} --log-stream-name {name}"
+    return Finding(what, Status.WRONG, f"{name} is not there ({variable})", create)
+
+
+def _group(variable: semconv.Variable, name: str, surroundings: Surroundings) -> Finding:
+    found = _describe(name, surroundings)
     days = surroundings.value(semconv.ENV_LOG_RETENTION_DAYS)
     retain = f"aws logs put-retention-policy --log-group-name {name} --retention-in-days {days}"
     if found is None:

@@ -467,6 +467,21 @@ def test_a_log_group_that_is_missing_keeps_for_ever_or_too_short_is_told_apart(p
     assert place.report("log-groups", **named, OTEL_PREFECT_LOG_RETENTION_DAYS="7").not_right() == {}
 
 
+def test_a_stream_that_nothing_makes_is_looked_for_where_logs_go_over_otlp(place: Place) -> None:
+    logs, stream = place.moto.client("logs"), "of-all-tasks"
+    named = {semconv.ENV_LOGS.name: "cloudwatch-otlp", semconv.ENV_METRICS.name: "none"}
+    unset = place.report("log-groups", **named)
+    assert unset.row("log stream").status == "note"
+    named[semconv.ENV_LOG_STREAM.name] = stream
+    missing = place.report("log-groups", **named)
+    assert missing.not_right() == {"log stream": "wrong"}
+    assert missing.row("log stream").mend == (
+        f"aws logs create-log-stream --log-group-name {GROUP} --log-stream-name {stream}"
+    )
+    logs.create_log_stream(logGroupName=GROUP, logStreamName=stream)
+    assert place.report("log-groups", **named).not_right() == {}
+
+
 def test_a_template_that_is_missing_and_a_pipeline_that_is_old_are_mended_by_the_command(
     place: Place,
 ) -> None:
