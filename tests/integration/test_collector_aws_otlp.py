@@ -239,3 +239,18 @@ def test_throttling_loses_no_span_and_no_record(processes: Processes, aws: Endpo
     assert ids_of(aws.spans()) == sorted(id_ for each in spans for id_ in each.ids)
     assert words_of(aws.records()) == sorted(id_ for each in logs for id_ in each.ids)
     assert aws.refused["429 ThrottlingException"] > 0
+
+
+@pytest.mark.parametrize(
+    "refusal", [aws_otlp.DENIED, aws_otlp.INTERNAL], ids=lambda refusal: str(refusal.status)
+)
+def test_what_the_exporter_takes_for_final_is_counted_as_given_up(
+    processes: Processes, aws: Endpoints, tmp_path: Path, refusal: aws_otlp.Refusal
+) -> None:
+    """OTLP says that only 429, 502, 503 and 504 are to be tried again, and the exporter keeps to it."""
+    aws.faults = (refusal,)
+    with running(processes, collector.find(), settings(tmp_path, aws, traces="xray-otlp")) as started:
+        started.send(otlp.traces(RESOURCE, otlp.span("step", TRACE, "00000000000000aa")))
+        name = "otelcol_exporter_send_failed_spans"
+        wait_for(lambda: started.own_metric(name, "otlp_http/xray"), lambda count: count == 1)
+    assert f"HTTP Status Code {refusal.status}" in started.log()

@@ -114,7 +114,9 @@ class Endpoints:
         groups: the log streams that there are, as (group, stream).
         ahead: seconds by which AWS's clock is ahead of this machine's.
         destination: where X-Ray says that segments go to; a Refusal is answered instead.
+        status: of that destination.
         hang: whether X-Ray never says it.
+        asked: how often X-Ray was asked for it.
         lost_spans: spans that were alone too large, and of which the client was told by partial success.
     """
 
@@ -125,6 +127,7 @@ class Endpoints:
     groups: set[tuple[str, str]] = field(default_factory=set)
     ahead: float = 0.0
     destination: str | Refusal = "XRay"
+    status: str = "ACTIVE"
     hang: bool = False
     lost_spans: int = 0
     asked: Counter[str] = field(default_factory=Counter)
@@ -266,7 +269,7 @@ class Endpoints:
             pass
         if isinstance(self.destination, Refusal):
             raise self.destination
-        return {"Destination": self.destination, "Status": "ACTIVE"}
+        return {"Destination": self.destination, "Status": self.status}
 
 
 def _plain(headers: Message, body: bytes) -> bytes:
