@@ -29,6 +29,10 @@ output "sidecar_options" {
   ))
 }
 
+output "output_log_group_name" {
+  value = aws_cloudwatch_log_group.output.name
+}
+
 output "task_policy_arn" {
   description = "For task roles that exist."
   value       = one(aws_iam_policy.task[*].arn)
