@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from otel_prefect import semconv
+from otel_prefect.collector import start as collector
 from otel_prefect.deploy import permissions
 from otel_prefect.doctor.findings import Finding, Status, Surroundings
 from otel_prefect.doctor.http import Answer, NoAnswer, ask
@@ -36,14 +37,14 @@ CREDENTIAL_ERRORS: Final = {
     "RequestTimeTooSkewed": "or the clock: it is wrong",
     "OptInRequired": "are of an account that has this service not on",
 }
-# The OTLP endpoints: where they are by default, and which service a request is signed for.
+# The OTLP endpoints: the variable that says where one is, the path, and the service that is signed for.
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch-OTLPEndpoint.html
 _OTLP: Final = {
-    "traces/xray-otlp": ("https://xray.{region}.{suffix}/v1/traces", "xray"),
-    "logs/cloudwatch-otlp": ("https://logs.{region}.{suffix}/v1/logs", "logs"),
-    "metrics/cloudwatch-otlp": ("https://monitoring.{region}.{suffix}/v1/metrics", "monitoring"),
-    "traces/opensearch-ingestion": ("{ingestion}/v1/traces", "osis"),
-    "logs/opensearch-ingestion": ("{ingestion}/v1/logs", "osis"),
+    "traces/xray-otlp": (semconv.ENV_ENDPOINT_XRAY, "/v1/traces", "xray"),
+    "logs/cloudwatch-otlp": (semconv.ENV_ENDPOINT_LOGS, "/v1/logs", "logs"),
+    "metrics/cloudwatch-otlp": (semconv.ENV_ENDPOINT_MONITORING, "/v1/metrics", "monitoring"),
+    "traces/opensearch-ingestion": (semconv.ENV_OPENSEARCH_INGESTION_ENDPOINT, "/v1/traces", "osis"),
+    "logs/opensearch-ingestion": (semconv.ENV_OPENSEARCH_INGESTION_ENDPOINT, "/v1/logs", "osis"),
 }
 # Services that a layer speaks to by their own protocol.
 _SERVICES: Final = {
@@ -240,10 +241,10 @@ class Aws:
 
     def otlp(self, layer: str) -> tuple[str, str]:
         """Return the URL of a layer's OTLP endpoint, and the service that it is signed for."""
-        pattern, service = _OTLP[layer]
-        ingestion = self.environ.get(semconv.ENV_OPENSEARCH_INGESTION_ENDPOINT.name, "")
-        region = self.environ.get("AWS_REGION") or "us-east-1"  # as the layers' files have it
-        return pattern.format(region=region, suffix="amazonaws.com", ingestion=ingestion), service
+        variable, path, service = _OTLP[layer]
+        if variable is semconv.ENV_OPENSEARCH_INGESTION_ENDPOINT:
+            return self.environ.get(variable.name, "") + path, service
+        return collector.aws_endpoint(variable, self.environ) + path, service
 
     def _note_date(self, parsed: Mapping[str, Any], **_: Any) -> None:
         self.compare_clock(parsed.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date"))
@@ -355,10 +356,7 @@ def _doors(surroundings: Surroundings) -> Iterator[tuple[str, str, str]]:
         yield service, str(meta.endpoint_url), f"AWS_ENDPOINT_URL_{name}"
     for layer in surroundings.layers:
         if layer in _OTLP:
-            variable = "AWS_REGION"
-            if layer.endswith("/opensearch-ingestion"):
-                variable = semconv.ENV_OPENSEARCH_INGESTION_ENDPOINT.name
-            yield layer, aws.otlp(layer)[0], variable
+            yield layer, aws.otlp(layer)[0], _OTLP[layer][0].name
 
 
 def _route(url: str, service: str, variable: str, surroundings: Surroundings) -> str:

@@ -87,7 +87,8 @@ def _refused(row: Permission, resource: str, error: Refused) -> Finding:
             f"Transaction Search is not on: {error.message}",
             "aws xray update-trace-segment-destination --destination CloudWatchLogs",
         )
-    return Finding(row.action, Status.NOTE, f"cannot be told on {resource}: AWS answers {error}")
+    status = Status.WRONG if error.code == "403" else Status.NOTE
+    return Finding(row.action, status, f"cannot be told on {resource}: AWS answers {error}")
 
 
 def _denied(
@@ -191,7 +192,9 @@ def _post(surroundings: Surroundings, layer: str) -> None:
     answer = surroundings.aws.post(layer, headers, min(8.0, surroundings.left()))
     code = answer.headers.get("x-amzn-errortype", "").partition(":")[0]
     if answer.status == 403:
-        raise aws_module.problem(code or "AccessDeniedException", answer.text())
+        # What an OTLP client is told is not documented: other services name a code, or say so in words.
+        guess = "AccessDeniedException" if "not authorized" in answer.text() else "403"
+        raise aws_module.problem(code or guess, answer.text())
     # Any other answer to an empty request comes from behind the gate.
     if answer.status == 400 and "Destination" in answer.text():
         raise Refused(code or "400", answer.text())

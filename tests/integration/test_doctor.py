@@ -14,15 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from botocore.auth import SigV4Auth
-from botocore.awsrequest import AWSRequest
-from botocore.credentials import Credentials
 
 from demo import aws, prefect_server, telemetry
 from demo import opensearch as node_of
 from demo.processes import Processes, environment
 from otel_prefect import semconv
-from tests.support import aws_gate, sidecar
+from tests.support import aws_gate, aws_otlp, sidecar
 from tests.support.http_server import QuietHandler, serving
 from tests.support.ports import free_ports
 
@@ -395,56 +392,58 @@ def test_without_boto3_the_package_that_has_it_is_named(place: Place, tmp_path: 
     assert report.row("delivery: OpenSearch spans").status == "ok"
 
 
-class _Ingestion(QuietHandler):
-    """An OpenSearch Ingestion pipeline that recomputes the signature of what it takes."""
-
-    denied = False
-    took: list[bytes]
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        self.took.append(body)
-        said = {"message": f"User: {aws_gate.PRINCIPAL} is not authorized to perform: osis:Ingest"}
-        self.send_response(403 if self.denied or not self._is_signed(body) else 200)
-        answer = json.dumps(said).encode()
-        self.send_header("content-length", str(len(answer)))
-        self.end_headers()
-        self.wfile.write(answer)
-
-    def do_GET(self) -> None:
-        self.send_response(405)
-        self.end_headers()
-
-    def _is_signed(self, body: bytes) -> bool:
-        found = re.search(r"SignedHeaders=([^,]+), Signature=(\w+)", self.headers["authorization"])
-        assert found is not None
-        signed = {name: self.headers[name] for name in found[1].split(";")}
-        request = AWSRequest("POST", f"http://{self.headers['host']}{self.path}", headers=signed, data=body)
-        request.context["timestamp"] = self.headers["x-amz-date"]
-        auth = SigV4Auth(Credentials("stand-in", "stand-in"), "osis", "eu-west-1")
-        text = auth.string_to_sign(request, auth.canonical_request(request))
-        return bool(auth.signature(text, request) == found[2])
+OTLP_LAYERS = {
+    "xray:PutSpans": ("TRACES", "xray-otlp", "*"),
+    "logs:PutLogEvents": ("LOGS", "cloudwatch-otlp", f"{ARN}{GROUP}:log-stream:*"),
+    "cloudwatch:PutMetricData": ("METRICS", "cloudwatch-otlp", "*"),
+    "osis:Ingest": ("TRACES", "opensearch-ingestion", "arn:aws:osis:eu-west-1:123456789012:pipeline/*"),
+}
 
 
-@pytest.mark.parametrize("denied", [False, True])
-def test_an_ingestion_pipeline_is_asked_with_a_signed_request_without_spans(
-    place: Place, *, denied: bool
+def over_otlp(endpoints: aws_otlp.Endpoints, action: str) -> dict[str, str]:
+    """Return variables that lead to an OTLP endpoint and its layer, and STS to the gate."""
+    signal, layer, _ = OTLP_LAYERS[action]
+    nowhere = {f"OTEL_PREFECT_{each}": "none" for each in ("TRACES", "LOGS", "METRICS")}
+    return {
+        **{name: value for name, value in endpoints.variables().items() if name != "AWS_ENDPOINT_URL"},
+        **{f"OTEL_PREFECT_ENDPOINT_{each}": endpoints.url for each in ("XRAY", "LOGS", "MONITORING")},
+        **nowhere,
+        f"OTEL_PREFECT_{signal}": layer,
+    }
+
+
+@pytest.mark.parametrize("action", OTLP_LAYERS)
+def test_an_otlp_endpoint_is_asked_with_a_signed_request_that_holds_nothing(
+    place: Place, action: str
 ) -> None:
-    took: list[bytes] = []
-    handler = type("Handler", (_Ingestion,), {"denied": denied, "took": took})
-    with serving(handler) as port:
-        report = place.report(
-            "endpoints,permissions",
-            OTEL_PREFECT_OPENSEARCH_INGESTION_ENDPOINT=f"http://127.0.0.1:{port}/otel",
-            OTEL_PREFECT_TRACES="opensearch-ingestion",
-            OTEL_PREFECT_LOGS="none",
-            OTEL_PREFECT_METRICS="none",
-        )
-    row = report.row("osis:Ingest")
-    assert (row.status, report.code) == (("wrong", 1) if denied else ("ok", 0))
-    assert took == [b""]
-    if denied:
-        assert row.statement == allow("osis:Ingest", "arn:aws:osis:eu-west-1:123456789012:pipeline/*")
+    with aws_otlp.serving() as endpoints:
+        variables = over_otlp(endpoints, action)
+        allowed = place.report("endpoints,permissions", **variables)
+        assert (allowed.row(action).status, allowed.code) == ("ok", 0)
+        assert {each.size for each in endpoints.taken} <= {0}
+        said = f"User: {aws_gate.PRINCIPAL} is not authorized to perform: {action}"
+        endpoints.faults = (aws_otlp.Refusal(403, "AccessDeniedException", said),)
+        denied = place.report("permissions", **variables)
+    assert denied.code == 1
+    assert denied.row(action).statement == allow(action, OTLP_LAYERS[action][2])
+
+
+def test_a_signature_that_the_endpoint_does_not_take_is_not_called_a_denial(place: Place) -> None:
+    with aws_otlp.serving() as endpoints:
+        variables = {**over_otlp(endpoints, "xray:PutSpans"), "AWS_SECRET_ACCESS_KEY": "another"}
+        row = place.report("permissions", **variables).row("xray:PutSpans")
+    assert (row.status, row.statement) == ("skipped", None)
+    assert "do not fit together, or the clock is wrong" in row.said
+
+
+def test_an_account_without_transaction_search_is_told_what_turns_it_on(place: Place) -> None:
+    said = "The OTLP API is supported with CloudWatch Logs as a Trace Segment Destination."
+    with aws_otlp.serving() as endpoints:
+        endpoints.faults = (aws_otlp.Refusal(400, "ValidationException", said),)
+        report = place.report("permissions", **over_otlp(endpoints, "xray:PutSpans"))
+    assert report.code == 1
+    turn_on = "aws xray update-trace-segment-destination --destination CloudWatchLogs"
+    assert {row.mend for row in report.rows if row.what.startswith("xray:PutSpans")} == {turn_on}
 
 
 # --- Log groups and OpenSearch ------------------------------------------------------------------

@@ -193,16 +193,6 @@ def test_a_refusal_is_mended_by_a_statement_unless_something_denies_it(message: 
     assert given.denied == {"logs/cloudwatch"}
 
 
-def test_an_account_without_transaction_search_is_told_how_to_turn_it_on() -> None:
-    """In X-Ray's own words, by which its endpoint answers with 400."""
-    row = next(row for row in table.TABLE if row.action == "xray:PutSpans")
-    said = "The OTLP API is supported with CloudWatch Logs as a Trace Segment Destination."
-    finding = permissions._refused(row, "*", Refused("ValidationException", said))
-    assert finding.status is Status.WRONG
-    assert finding.mend == "aws xray update-trace-segment-destination --destination CloudWatchLogs"
-    assert permissions._refused(row, "*", Refused("503", "")).status is Status.NOTE
-
-
 def test_every_action_that_a_layer_needs_can_be_tried() -> None:
     of_layers = {
         row.action for row in table.TABLE if any(not by.startswith("option/") for by in row.needed_by)
