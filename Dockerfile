@@ -40,10 +40,10 @@ RUN --mount=type=secret,id=ca --mount=type=secret,id=pip \
     && if [ -s /run/secrets/pip ]; then export PIP_CONFIG_FILE=/run/secrets/pip; fi \
     && python3 -m venv --without-pip venv \
     && python3 -m venv --without-pip /sbom \
-    && install() { python3 -m pip --python "$1/bin/python" install --no-cache-dir --no-compile --no-deps \
+    && pip_install() { python3 -m pip --python "$1/bin/python" install --no-cache-dir --no-compile --no-deps \
          --only-binary :all: --require-hashes --disable-pip-version-check -r "$2"; } \
-    && install venv image/requirements.txt \
-    && install /sbom image/requirements-sbom.txt
+    && pip_install venv image/requirements.txt \
+    && pip_install /sbom image/requirements-sbom.txt
 COPY --from=collector --chmod=0755 /otelcol-prefect .
 COPY LICENSE .
 COPY collector-config collector-config
@@ -57,7 +57,9 @@ RUN /sbom/bin/python -B -m image.sbom venv/lib/python3*/site-packages otelcol-pr
 
 FROM ${PYTHON_IMAGE}
 # The numbers are fixed: a volume's owner outlives the image. A volume that is new gets this folder's owner.
-RUN install -d -o 10001 -g 10001 /var/lib/otel-prefect
+# Without authorities to trust, neither AWS nor Prefect's API could be spoken to.
+RUN install -d -o 10001 -g 10001 /var/lib/otel-prefect \
+    && { test -s /etc/ssl/certs/ca-certificates.crt || { echo "PYTHON_IMAGE has no ca-certificates" >&2; exit 1; }; }
 COPY --from=application /opt/otel-prefect /opt/otel-prefect
 ENV PATH=/opt/otel-prefect/venv/bin:/usr/local/bin:/usr/bin:/bin \
     PYTHONPATH=/opt/otel-prefect \

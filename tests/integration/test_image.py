@@ -231,6 +231,15 @@ def test_a_program_that_is_not_gos_is_refused(tmp_path: Path) -> None:
         go_modules.read(other)
 
 
+def test_another_collector_is_of_the_manifests_version_by_default() -> None:
+    """The layers are written for that version of the components."""
+    version = collector_build.builder_version(container_image.ROOT / "collector-config" / "builder.yaml")
+    (default,) = re.findall(
+        "^ARG COLLECTOR_IMAGE=.*:(.*)$", (container_image.ROOT / "Dockerfile").read_text(), re.MULTILINE
+    )
+    assert default == version
+
+
 def test_its_packages_are_those_of_the_lock() -> None:
     """`make image-requirements` writes them; all have hashes."""
     for path, text in requirements.files().items():

@@ -16,7 +16,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +33,7 @@ _NAME: Final = "localhost/otel-prefect:test"
 _SUITE: Final = "bookworm"
 # What an official Python image has too: pip, venv and the authorities that TLS trusts.
 _PACKAGES: Final = "python3,python3-pip,python3-venv,ca-certificates"
+_PIP: Final = ROOT / ".cache" / "uv" / "bin" / "pip"
 _CERTIFICATES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
 # The settings of pip that say where packages come from; a build needs the host's.
 _PIP_SETTINGS: Final = ("index-url", "extra-index-url", "trusted-host", "proxy", "timeout")
@@ -203,12 +203,11 @@ def run(image: Image, folder: Path, **variables: str) -> Iterator[Container]:
 
 
 @contextlib.contextmanager
-def built(folder: Path, arguments: Sequence[str] = ()) -> Iterator[Image]:
+def built(folder: Path) -> Iterator[Image]:
     """Build the image with the Collector that is in the cache; what was built is removed at the end.
 
     Args:
         folder: of the build's log and of the settings that it is given.
-        arguments: to add to ``make image``'s.
     """
     buildah = _Buildah(folder / "build.log")
     buildah.run("rm", "--all")  # what a run that was killed has left
@@ -218,7 +217,7 @@ def built(folder: Path, arguments: Sequence[str] = ()) -> Iterator[Image]:
     canary = "c4nary-of-the-build"
     options = (
         *("--pull-never", "--build-arg", f"PYTHON_IMAGE={base}", "--build-arg", "COLLECTOR=image"),
-        *("--build-arg", f"COLLECTOR_IMAGE={prebuilt}", *_settings(folder, canary), *arguments),
+        *("--build-arg", f"COLLECTOR_IMAGE={prebuilt}", *_settings(folder, canary)),
     )
     try:
         buildah.make_image(_NAME, options)
@@ -308,9 +307,7 @@ def _image_with(buildah: _Buildah, program: Path, name: str) -> str:
 
 def _settings(folder: Path, canary: str) -> Iterator[str]:
     """Yield the options that hand the host's own settings to the build: pip's, and whom it trusts."""
-    said = subprocess.run(
-        (sys.executable, "-m", "pip", "config", "list"), capture_output=True, text=True, check=False
-    ).stdout
+    said = subprocess.run((str(_PIP), "config", "list"), capture_output=True, text=True, check=True).stdout
     found: Mapping[str, str] = dict(re.findall(r"^[^=\n]*\.([a-z-]+)='(.*)'$", said, re.MULTILINE))
     pip = configparser.RawConfigParser()
     pip["global"] = {name: found[name] for name in _PIP_SETTINGS if name in found}
