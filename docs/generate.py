@@ -11,6 +11,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import yaml
+
 from otel_prefect import semconv
 
 if TYPE_CHECKING:
@@ -76,7 +78,73 @@ def add_sidecar() -> str:
     return "```diff\n" + "".join(sidecar_options.diff(before, after)) + "```\n"
 
 
+def permissions() -> str:
+    """Return the table of what AWS has to allow, and for what."""
+    from otel_prefect.deploy import permissions as table  # noqa: PLC0415 - as above
+
+    rows: dict[tuple[str, str], list[str]] = {}
+    for row in table.TABLE:
+        of_account = row.resource.split(":", 5)[-1]
+        resource = re.sub(r"\$\{(\w+)\}", lambda match: match[1].upper(), of_account)
+        rows.setdefault((row.action, resource), []).append(f"{_for(row.needed_by)}: {row.why}")
+    head = ("Action", "Resource", "For")
+    return _table(head, [(f"`{action}`", f"`{on}`", "; ".join(why)) for (action, on), why in rows.items()])
+
+
+def _for(needed_by: Sequence[str]) -> str:
+    return ", ".join(f"`{each.removeprefix('option/')}`" for each in needed_by)
+
+
+# What stands behind a condition of the template: the option in words, and what it costs.
+# https://aws.amazon.com/cloudwatch/pricing/, /xray/pricing/, /opensearch-service/pricing/, /efs/pricing/
+OPTIONS = {
+    "": ("always", "what containers print, by the GB taken in and kept"),
+    "SendsLogs": ("`Logs` other than `none`", "logs, by the GB taken in and kept"),
+    "LogsCloudwatchOtlp": ("`Logs=cloudwatch-otlp`", ""),
+    "MetricsEmf": (
+        "`Metrics=emf`",
+        "events by the GB, and each combination of dimensions as a custom metric",
+    ),
+    "HasTaskPolicy": ("any layer of AWS", ""),
+    "HasOperators": ("`OperatorPolicy`", ""),
+    "HasRoles": ("`CreateRoles`", ""),
+    "HasXrayGroup": ("`XrayGroup`", "nothing; with `XrayInsights`, each trace that is looked at"),
+    "HasTransactionSearch": (
+        "`TransactionSearch`",
+        "all spans of the account by the GB, and what is indexed beyond 1 %, by the span",
+    ),
+    "HasIngestion": (
+        "`OpenSearchIngestion`",
+        "`IngestionMinUnits` by the hour, whether anything comes or not",
+    ),
+    "HasQueues": (
+        "`QueueFileSystem`",
+        "what is in the queues by the GB, and each GB that is read or written",
+    ),
+}
+
+
+def resources() -> str:
+    """Return the table of what the CloudFormation template creates for each option."""
+    loader = type("Loader", (yaml.SafeLoader,), {})
+    loader.add_multi_constructor("!", lambda _loader, _suffix, _node: None)
+    text = (DOCS.parent / "deploy/cloudformation.yaml").read_text()
+    made: dict[str, list[str]] = {condition: [] for condition in OPTIONS}
+    for resource in yaml.load(text, loader)["Resources"].values():  # noqa: S506 - it is a SafeLoader
+        kind = f"`{resource['Type'].removeprefix('AWS::')}`"
+        condition = made[resource.get("Condition", "").rstrip("23")]
+        if kind not in condition:
+            condition.append(kind)
+    rows = [
+        (*OPTIONS[condition][:1], ", ".join(kinds), OPTIONS[condition][1])
+        for condition, kinds in made.items()
+    ]
+    return _table(("With", "Creates", "Costs"), rows)
+
+
 TABLES = {
+    "permissions": permissions,
+    "resources": resources,
     "variables": variables,
     "metrics": metrics,
     "self-metrics": self_metrics,
