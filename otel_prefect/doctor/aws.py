@@ -49,7 +49,6 @@ _OTLP: Final = {
 # Services that a layer speaks to by their own protocol.
 _SERVICES: Final = {
     "traces/xray": "xray",
-    "traces/auto": "xray",
     "logs/cloudwatch": "logs",
     "metrics/emf": "logs",
 }

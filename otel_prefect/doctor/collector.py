@@ -22,16 +22,21 @@ def destinations(surroundings: Surroundings) -> Iterator[Finding]:
     """Say which layers the environment names: all later checks go by them."""
     what = "destinations"
     try:
-        layers = start.layers(surroundings.environ)
+        start.layers(surroundings.environ)
     except start.UnknownLayer as error:
         variable = str(error).partition(":")[0]
         yield Finding(what, Status.WRONG, str(error), f"{variable}: name layers that there are")
         return
     by_signal: dict[str, list[str]] = {}
-    for layer in layers:
+    for layer in surroundings.layers:
         signal, _, name = layer.partition("/")
         by_signal.setdefault(signal, []).append(name)
     said = "; ".join(f"{signal} to {', '.join(names)}" for signal, names in by_signal.items())
+    picked = surroundings.picked
+    if picked is not None:
+        status = Status.RIGHT if picked.sure else Status.NOTE
+        yield Finding(what, status, f"{said} (auto is {picked.layer}: {picked.why})")
+        return
     variables = (semconv.ENV_TRACES, semconv.ENV_LOGS, semconv.ENV_METRICS)
     if any(surroundings.environ.get(variable.name) for variable in variables):
         yield Finding(what, Status.RIGHT, said)

@@ -180,7 +180,7 @@ def _pair(name: str, value: str) -> KeyValue:
 def _destinations(surroundings: Surroundings, sent: _Sent) -> Iterator[_Destination]:
     layers = surroundings.layers
     for layer in layers:
-        if layer in ("traces/xray", "traces/xray-otlp", "traces/auto"):
+        if layer in ("traces/xray", "traces/xray-otlp"):
             yield _Destination(
                 "delivery: X-Ray", layer, lambda: _in_xray(surroundings, sent), "xray:BatchGetTraces"
             )

@@ -8,6 +8,7 @@ from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from otel_prefect.collector import destination
 from otel_prefect.collector import start as collector
 
 if TYPE_CHECKING:
@@ -74,13 +75,21 @@ class Surroundings:
     denied: set[str] = field(default_factory=set)
 
     @cached_property
+    def picked(self) -> destination.Picked | None:
+        """The layer that ``auto`` is; None where it is not written. X-Ray is asked once."""
+        return destination.pick(self.environ) if destination.is_asked_for(self.environ) else None
+
+    @cached_property
     def layers(self) -> tuple[str, ...]:
         """The layers that data goes to, as ``signal/name``; none where a variable cannot be used.
 
-        The check ``destinations`` says so then.
+        The check ``destinations`` says so then. ``auto`` is the layer that it would be for a sidecar.
         """
+        environ = self.environ
+        if self.picked is not None:
+            environ = destination.with_layers(environ, self.picked.layer)
         try:
-            return collector.layers(self.environ)
+            return collector.layers(environ)
         except collector.UnknownLayer:
             return ()
 

@@ -7,6 +7,7 @@ from importlib import util
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_prefect import semconv
+from otel_prefect.collector import start as collector
 from otel_prefect.deploy import permissions
 from otel_prefect.doctor import aws as aws_module
 from otel_prefect.doctor.aws import Denied, NoBoto3, Refused, Unauthenticated, Unreachable
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from otel_prefect.deploy.permissions import Permission
 
+_AUTO: Final = f"traces/{collector.AUTO}"
 STREAM: Final = "otel-prefect-doctor"
 """The log stream that is made to find out whether streams may be made; it stays empty."""
 _NO_STREAM: Final = "otel-prefect-doctor-no-such-stream"
@@ -45,6 +47,8 @@ def check(surroundings: Surroundings) -> Iterator[Finding]:
     rows = [*permissions.needed(surroundings.layers)]
     if util.find_spec("aws_xray_sdk") is not None and rows:
         rows += permissions.needed([permissions.XRAY_SDK])
+    if surroundings.picked is not None:  # what only the picking needs
+        rows += [row for row in permissions.TABLE if row.needed_by == (_AUTO,)]
     if not rows:
         return
     if surroundings.credentials:
@@ -166,11 +170,6 @@ def _put_log_events(surroundings: Surroundings, row: Permission) -> None:
 
 
 def _put_spans(surroundings: Surroundings, _: Permission) -> None:
-    layers = surroundings.layers
-    if "traces/auto" in layers and "traces/xray-otlp" not in layers:
-        answer = surroundings.aws.call("xray", "get_trace_segment_destination")
-        if answer.get("Destination") != "CloudWatchLogs":
-            return  # `auto` sends segments then
     _post(surroundings, "traces/xray-otlp")
 
 

@@ -446,6 +446,23 @@ def test_an_account_without_transaction_search_is_told_what_turns_it_on(place: P
     assert {row.mend for row in report.rows if row.what.startswith("xray:PutSpans")} == {turn_on}
 
 
+@pytest.mark.parametrize(
+    ("segments_go_to", "action"), [("CloudWatchLogs", "xray:PutSpans"), ("XRay", "xray:PutTraceSegments")]
+)
+def test_auto_is_the_layer_that_it_would_be_for_a_sidecar(
+    place: Place, segments_go_to: str, action: str
+) -> None:
+    with aws_otlp.serving() as endpoints:
+        endpoints.destination = segments_go_to
+        variables = {**over_otlp(endpoints, "xray:PutSpans"), "OTEL_PREFECT_TRACES": "auto"}
+        report = place.report("destinations,permissions", **variables)
+    assert (report.code, report.not_right()) == (0, {})
+    assert "Transaction Search is" in report.row("destinations").said
+    actions = {row.what for row in report.rows if row.check == "permissions"}
+    assert {action, "xray:GetTraceSegmentDestination"} <= actions
+    assert not {"xray:PutSpans", "xray:PutTraceSegments"} - {action} & actions
+
+
 # --- Log groups and OpenSearch ------------------------------------------------------------------
 
 
