@@ -7,7 +7,7 @@ locals {
   region    = data.aws_region.this.region
   account   = data.aws_caller_identity.this.account_id
   # An ARN of this account and region: after the service comes what it names.
-  arn = { for service in ["ecs", "elasticfilesystem", "es", "logs", "osis", "xray"] :
+  arn = { for service in ["ecs", "elasticfilesystem", "es", "logs", "osis", "scheduler", "xray"] :
     service => "arn:${local.partition}:${service}:${local.region}:${local.account}"
   }
 

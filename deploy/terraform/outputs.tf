@@ -1,29 +1,26 @@
 locals {
   ingested = var.open_search_ingestion ? ["opensearch-ingestion"] : []
-  layers = {
-    traces  = coalescelist(concat(local.sends_traces ? [var.traces] : [], local.ingested), ["none"])
-    logs    = coalescelist(concat(local.sends_logs ? [var.logs] : [], local.ingested), ["none"])
-    metrics = [var.metrics]
-  }
+  # The sidecar's variables.
+  sidecar = merge(
+    {
+      OTEL_PREFECT_TRACES             = join(",", coalescelist(concat(local.sends_traces ? [var.traces] : [], local.ingested), ["none"]))
+      OTEL_PREFECT_LOGS               = join(",", coalescelist(concat(local.sends_logs ? [var.logs] : [], local.ingested), ["none"]))
+      OTEL_PREFECT_METRICS            = var.metrics
+      OTEL_PREFECT_LOG_GROUP          = var.log_group_name
+      OTEL_PREFECT_METRIC_LOG_GROUP   = var.metric_log_group_name
+      OTEL_PREFECT_LOG_RETENTION_DAYS = tostring(var.log_retention_days)
+    },
+    { for stream in aws_cloudwatch_log_stream.logs : "OTEL_PREFECT_LOG_STREAM" => stream.name },
+    { for each in aws_osis_pipeline.ingestion :
+      "OTEL_PREFECT_OPENSEARCH_INGESTION_ENDPOINT" => "https://${tolist(each.ingest_endpoint_urls)[0]}"
+    },
+  )
 }
 
 output "sidecar_options" {
   description = "Options for otel-prefect ecs add-sidecar and work-pool add-sidecar."
   value = join(" ", concat(
-    [
-      "--env OTEL_PREFECT_TRACES=${join(",", local.layers.traces)}",
-      "--env OTEL_PREFECT_LOGS=${join(",", local.layers.logs)}",
-      "--env OTEL_PREFECT_METRICS=${join(",", local.layers.metrics)}",
-      "--env OTEL_PREFECT_LOG_GROUP=${var.log_group_name}",
-    ],
-    [for stream in aws_cloudwatch_log_stream.logs : "--env OTEL_PREFECT_LOG_STREAM=${stream.name}"],
-    [
-      "--env OTEL_PREFECT_METRIC_LOG_GROUP=${var.metric_log_group_name}",
-      "--env OTEL_PREFECT_LOG_RETENTION_DAYS=${var.log_retention_days}",
-    ],
-    [for each in aws_osis_pipeline.ingestion :
-      "--env OTEL_PREFECT_OPENSEARCH_INGESTION_ENDPOINT=https://${tolist(each.ingest_endpoint_urls)[0]}"
-    ],
+    [for name, value in local.sidecar : "--env ${name}=${value}"],
     ["--own-log-group ${var.output_log_group_name}"],
     [for point in aws_efs_access_point.queues : "--efs ${point.file_system_id}:${point.id}"],
   ))

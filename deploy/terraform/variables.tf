@@ -205,3 +205,25 @@ variable "task_security_group_id" {
   type        = string
   default     = ""
 }
+
+variable "sidecar_image" {
+  description = "The sidecar's image, for a scheduled task that sends what lost tasks have left in their queues."
+  type        = string
+  default     = ""
+}
+
+variable "cpu_architecture" {
+  description = "Of that image."
+  type        = string
+  default     = "X86_64"
+  validation {
+    condition     = contains(["X86_64", "ARM64"], var.cpu_architecture)
+    error_message = "cpu_architecture is one of X86_64, ARM64."
+  }
+}
+
+variable "cluster_arn" {
+  description = "The ECS cluster of the scheduled task, which is made where this and SidecarImage are given and roles are made."
+  type        = string
+  default     = ""
+}

@@ -12,7 +12,10 @@ import fnmatch
 import itertools
 import json
 import shlex
+import subprocess
+import sys
 import uuid
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.request import Request, urlopen
 
@@ -23,16 +26,17 @@ from demo.processes import Processes
 from otel_prefect import semconv
 from tests.support import aws_gate, deployed, otlp, sidecar
 from tests.support.cloudformation import Decided, load
+from tests.support.collector import wait_for
 from tests.support.deployed import CASES, Case
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
 TEMPLATE = load(deployed.FOLDER / "cloudformation.yaml")
 UNKNOWN_TO_MOTO = {
     "AWS::Logs::LogStream",
     "AWS::OSIS::Pipeline",
+    "AWS::Scheduler::Schedule",
     "AWS::XRay::Group",
     "AWS::XRay::TransactionSearchConfig",
 }
@@ -50,8 +54,9 @@ class Stack:
         decided["Resources"] = {
             name: each for name, each in made.items() if each["Type"] not in UNKNOWN_TO_MOTO
         }
-        if "IngestionPipeline" in made:  # which it refers to
+        if "IngestionPipeline" in made:  # which these refer to
             del decided["Outputs"]["SidecarOptions"]
+            decided["Resources"].pop("SendLeftTask", None)
         parameters = [{"ParameterKey": key, "ParameterValue": value} for key, value in self.given.items()]
         formation = moto.client("cloudformation")
         formation.create_stack(
@@ -159,6 +164,46 @@ def test_queues_are_on_an_encrypted_file_system_that_tasks_reach_by_nfs(
     assert [each["GroupId"] for each in rule["UserIdGroupPairs"]] == [stack.given["TaskSecurityGroupId"]]
     options = shlex.split(stack.outputs["SidecarOptions"])
     assert options[options.index("--efs") + 1].startswith(f"{files['FileSystemId']}:")
+
+
+def test_what_a_lost_task_left_is_sent_by_the_stacks_scheduled_task(
+    deploy: Callable[[Case], Stack], tmp_path: Path
+) -> None:
+    """A folder stands for the file system."""
+    (case,) = [each for each in CASES if each.name == "queues that are sent"]
+    stack = deploy(case)
+    ecs = stack.moto.client("ecs")
+    found = ecs.describe_task_definition(taskDefinition="otel-prefect-send-left")["taskDefinition"]
+    (container,) = found["containerDefinitions"]
+    settings = {each["name"]: each["value"] for each in container["environment"]}
+    assert container["mountPoints"][0]["containerPath"] == semconv.ENV_DATA_DIR.default
+    run_id = str(uuid.uuid4())
+    span = otlp.span("load", run_id.replace("-", ""), "00f067aa0ba902b7")
+    with aws_gate.opened(stack.moto.url) as gate:
+        gate.allowed = lambda _action, _resource: False
+        variables = {**stack.moto.variables(), "AWS_ENDPOINT_URL": gate.url, **settings}
+        with sidecar.running(tmp_path, **variables) as lost:
+            request = otlp.traces({"service.name": "daily-sales"}, span)
+            send(lost.http_port, "traces", request.SerializeToString())
+            collector = lost.collector_pid()
+            lost.process.kill()
+            wait_for(lambda: Path(f"/proc/{collector}").exists(), lambda there: not there, 10)
+        gate.allowed = None
+        environ = sidecar.environment(tmp_path / "data", **variables)
+        _, *command = container["command"]
+        done = subprocess.run(
+            [sys.executable, *command],
+            cwd=sidecar.ROOT,
+            env=environ,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["left_on_disk"] == {}
+    trace = readback.xray(stack.moto.client("xray"), run_id)
+    assert [each.operation for each in trace.segments.values()] == ["load"]
 
 
 def allows(documents: list[dict[str, Any]]) -> Callable[[str, str], bool]:

@@ -27,6 +27,11 @@ NAMES = {
     "QueueAccessPoint": "aws_efs_access_point.id",
     "QueueSecurityGroup": "aws_security_group.id",
     "IngestionRole.Arn": "aws_iam_role.arn",
+    "TaskRole.Arn": "aws_iam_role.arn",
+    "ExecutionRole.Arn": "aws_iam_role.arn",
+    "SendLeftRole.Arn": "aws_iam_role.arn",
+    "SendLeftTask": "aws_ecs_task_definition.arn",
+    "OutputLogGroup": "/otel-prefect/output",
     "IngestionPipeline.IngestEndpointUrls": ["aws_osis_pipeline.ingest_endpoint_urls"],
 }
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -44,6 +49,31 @@ def statements(document: dict[str, Any]) -> list[tuple[Any, ...]]:
         )
         for each in document["Statement"]
     )
+
+
+def lowered(value: Any) -> Any:
+    """Return what CloudFormation takes as ECS's API does: keys begin with a small letter."""
+    if isinstance(value, list):
+        return [lowered(each) for each in value]
+    if isinstance(value, dict):
+        return {
+            key[0].lower() + key[1:]: each if key == "Options" else lowered(each)
+            for key, each in value.items()
+        }
+    return value
+
+
+def containers(definitions: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return container definitions, their variables in an order of their own."""
+    return [
+        {**each, "environment": sorted(each["environment"], key=lambda pair: pair["name"])}
+        for each in definitions
+    ]
+
+
+def option_set(line: str) -> set[str]:
+    """Return the options of a command, in no order."""
+    return set(f" {line}".split(" --"))
 
 
 class FromCloudFormation:
@@ -161,8 +191,44 @@ class FromCloudFormation:
         ]
         return rules + sorted(self.filled(each["SubnetId"]) for each in self.all("EFS::MountTarget"))
 
-    def options(self) -> str:
-        return str(self.filled(self.result["Outputs"]["SidecarOptions"]["Value"]))
+    def tasks(self) -> list[Any]:
+        found = []
+        for each in map(self.filled, self.all("ECS::TaskDefinition")):
+            (volume,) = each["Volumes"]
+            files = volume["EFSVolumeConfiguration"]
+            found.append(
+                (
+                    *(
+                        each[key]
+                        for key in ("Family", "NetworkMode", "RequiresCompatibilities", "Cpu", "Memory")
+                    ),
+                    *(each[key] for key in ("ExecutionRoleArn", "TaskRoleArn")),
+                    *(each["RuntimePlatform"][key] for key in ("CpuArchitecture", "OperatingSystemFamily")),
+                    (volume["Name"], files["FilesystemId"], files["TransitEncryption"]),
+                    tuple(files["AuthorizationConfig"][key] for key in ("AccessPointId", "IAM")),
+                    containers(lowered(each["ContainerDefinitions"])),
+                )
+            )
+        return found
+
+    def schedules(self) -> list[Any]:
+        found = []
+        for each in map(self.filled, self.all("Scheduler::Schedule")):
+            target = each["Target"]
+            ecs = target["EcsParameters"]
+            network = ecs["NetworkConfiguration"]["AwsvpcConfiguration"]
+            found.append(
+                (
+                    *(each["ScheduleExpression"], each["FlexibleTimeWindow"]["Mode"], target["Arn"]),
+                    *(target["RoleArn"], target["RetryPolicy"]["MaximumRetryAttempts"]),
+                    *(ecs[key] for key in ("TaskDefinitionArn", "TaskCount", "LaunchType")),
+                    *(network["Subnets"], network["SecurityGroups"], network["AssignPublicIp"] == "ENABLED"),
+                )
+            )
+        return found
+
+    def options(self) -> set[str]:
+        return option_set(self.filled(self.result["Outputs"]["SidecarOptions"]["Value"]))
 
 
 class FromTerraform:
@@ -264,8 +330,42 @@ class FromTerraform:
         ]
         return rules + sorted(each["subnet_id"] for each in self.all("efs_mount_target"))
 
-    def options(self) -> str:
-        return str(self.values["outputs"]["sidecar_options"]["value"])
+    def tasks(self) -> list[Any]:
+        found = []
+        for each in self.all("ecs_task_definition"):
+            (volume,), (platform,) = each["volume"], each["runtime_platform"]
+            (files,) = volume["efs_volume_configuration"]
+            (access,) = files["authorization_config"]
+            keys = ("family", "network_mode", "requires_compatibilities", "cpu", "memory")
+            found.append(
+                (
+                    *(each[key] for key in (*keys, "execution_role_arn", "task_role_arn")),
+                    *(platform[key] for key in ("cpu_architecture", "operating_system_family")),
+                    (volume["name"], files["file_system_id"], files["transit_encryption"]),
+                    (access["access_point_id"], access["iam"]),
+                    containers(json.loads(each["container_definitions"])),
+                )
+            )
+        return found
+
+    def schedules(self) -> list[Any]:
+        found = []
+        for each in self.all("scheduler_schedule"):
+            (target,), (window,) = each["target"], each["flexible_time_window"]
+            (retry,), (ecs,) = target["retry_policy"], target["ecs_parameters"]
+            (network,) = ecs["network_configuration"]
+            found.append(
+                (
+                    *(each["schedule_expression"], window["mode"], target["arn"]),
+                    *(target["role_arn"], retry["maximum_retry_attempts"]),
+                    *(ecs[key] for key in ("task_definition_arn", "task_count", "launch_type")),
+                    *(network[key] for key in ("subnets", "security_groups", "assign_public_ip")),
+                )
+            )
+        return found
+
+    def options(self) -> set[str]:
+        return option_set(self.values["outputs"]["sidecar_options"]["value"])
 
 
 @pytest.fixture(scope="module")
@@ -293,6 +393,8 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> Any:
         "files",
         "access_points",
         "network",
+        "tasks",
+        "schedules",
         "options",
     ],
 )

@@ -32,6 +32,11 @@ NETWORK: Final = {
     "TaskSecurityGroupId": "sg-0a1b2c3d",
 }
 
+SCHEDULED: Final = {
+    "SidecarImage": "otel-prefect:0.1.0",
+    "ClusterArn": "arn:aws:ecs:eu-west-1:123456789012:cluster/data",
+}
+
 
 @dataclass(frozen=True)
 class Case:
@@ -73,6 +78,18 @@ CASES: Final = (
         {**_NONE, **NETWORK, "QueueFileSystem": "true"},
         frozenset({permissions.SHARED_QUEUES}),
     ),
+    Case(
+        "queues that are sent",
+        {
+            **_NONE,
+            **NETWORK,
+            **SCHEDULED,
+            "QueueFileSystem": "true",
+            "Traces": "xray",
+            "CpuArchitecture": "ARM64",
+        },
+        frozenset({permissions.SHARED_QUEUES, "traces/xray"}),
+    ),
     Case("operators", {**DOMAIN, "OperatorPolicy": "true"}, _DEFAULT, _OPERATORS),
     Case(
         "Transaction Search",
@@ -85,6 +102,7 @@ CASES: Final = (
         {
             **DOMAIN,
             **NETWORK,
+            **SCHEDULED,
             "XraySdk": "true",
             "RunTask": "true",
             "OpenSearchIngestion": "true",

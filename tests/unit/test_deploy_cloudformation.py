@@ -23,6 +23,8 @@ NAMES = {
     "AWS::StackName": "otel-prefect",
     "QueueFiles": deployed.FILE_SYSTEM,
     "QueueAccessPoint": "fsap-0a1b2c3d",
+    "TaskRole.Arn": "arn:aws:iam::123456789012:role/task",
+    "ExecutionRole.Arn": "arn:aws:iam::123456789012:role/execution",
 }
 ARN = f"arn:aws:elasticfilesystem:{deployed.REGION}:{deployed.ACCOUNT}"
 every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -95,7 +97,9 @@ def test_who_may_take_a_role_is_a_service_for_this_account(case: Case) -> None:
     ]
     assert len(trusts) == len([name for name in resources(case) if name.endswith("Role")])
     for trust in trusts:
-        assert re.fullmatch(r"(ecs-tasks|osis-pipelines)\.amazonaws\.com", trust["Principal"]["Service"])
+        assert re.fullmatch(
+            r"(ecs-tasks|osis-pipelines|scheduler)\.amazonaws\.com", trust["Principal"]["Service"]
+        )
         assert trust["Condition"]["StringEquals"] == {"aws:SourceAccount": deployed.ACCOUNT}
         assert f":{deployed.REGION}:{deployed.ACCOUNT}:" in trust["Condition"]["ArnLike"]["aws:SourceArn"]
 
