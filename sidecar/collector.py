@@ -143,8 +143,14 @@ class ManagedCollector:
             return "the Collector is starting"
         return f"the Collector ended {self.deaths} times in a row; last: {self._why}"
 
-    async def restart(self) -> None:
-        """End it; the watcher starts it again at once, and it goes on with its queues."""
+    async def restart(self, environ: Mapping[str, str] | None = None) -> None:
+        """End it; the watcher starts it again at once, and it goes on with its queues.
+
+        Args:
+            environ: its new environment; None leaves it as it is.
+        """
+        if environ is not None:
+            self._environ = dict(environ)
         if self._process is None or self._process.returncode is not None:
             return  # it is being started as it is
         self._set_ready(False)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import http.client
 import json
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from sidecar.http1 import Handler, Request, Response
     from sidecar.metrics import SelfMetrics
@@ -17,18 +17,28 @@ if TYPE_CHECKING:
 _CHECK_SECONDS = 2.0
 
 
-def routes(problem: Callable[[], str | None], numbers: SelfMetrics) -> dict[tuple[str, str], Handler]:
+def routes(
+    problem: Callable[[], str | None],
+    numbers: SelfMetrics,
+    held: Callable[[], Mapping[str, str]] = dict,
+) -> dict[tuple[str, str], Handler]:
     """Return the handlers of the health port: ``/healthz`` and ``/metrics``.
 
     Args:
         problem: tells why no data can be taken or forwarded now; None while all is well.
         numbers: what ``/metrics`` shows.
+        held: tells what is taken and kept, since its destination refuses it: the reason by layer. It is no
+            problem of health: a task must not end, or not start, for it.
     """
     from sidecar.http1 import Response  # noqa: PLC0415 - `python -m sidecar health` runs often, without it
 
     async def healthz(_: Request) -> Response:
         reason = problem()
-        said = {"status": "ok"} if reason is None else {"status": "unavailable", "reason": reason}
+        said: dict[str, Any] = (
+            {"status": "ok"} if reason is None else {"status": "unavailable", "reason": reason}
+        )
+        if kept := held():
+            said["held"] = dict(kept)
         return Response(200 if reason is None else 503, json.dumps(said).encode(), "application/json")
 
     async def metrics(_: Request) -> Response:

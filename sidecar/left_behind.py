@@ -15,10 +15,12 @@ import signal
 import sys
 from typing import TYPE_CHECKING, Final
 
+from otel_prefect.collector import destination
 from otel_prefect.collector import start as configuration
 from sidecar import accounts, collector, data_folder, log_lines, metrics
 from sidecar.delivery import DeliveryMonitor
 from sidecar.forward import CollectorClient
+from sidecar.held import Held
 
 if TYPE_CHECKING:
     from sidecar.data_folder import DataFolder
@@ -67,11 +69,16 @@ async def _send_all(settings: Settings) -> int:
 async def _send(folder: DataFolder, stop: asyncio.Event) -> bool:
     """Run a Collector on a folder until its queues are empty; tell whether they are."""
     telemetry = collector.free_loopback_address()
-    environ = collector.environment(os.environ, folder.owner, telemetry, None, folder.path)
+    environ = collector.environment(
+        destination.with_either(os.environ), folder.owner, telemetry, None, folder.path
+    )
     numbers, deliveries = metrics.SelfMetrics(), DeliveryMonitor(telemetry)
     client = CollectorClient(configuration.socket_target(environ))
+    # What an endpoint refuses would be dropped: it is left for the next time.
+    held = Held(environ)
+    await held.look()
     running = collector.ManagedCollector(
-        configuration.find(environ), environ, client, numbers, deliveries.collector_restarted
+        configuration.find(environ), held.environ(), client, numbers, deliveries.collector_restarted
     )
     try:
         await running.start()

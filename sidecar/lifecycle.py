@@ -14,6 +14,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from otel_prefect import semconv
+from otel_prefect.collector import destination
 from otel_prefect.collector import start as configuration
 from sidecar import (
     accounts,
@@ -33,6 +34,7 @@ from sidecar.enrichment import Enricher
 from sidecar.finished_runs import FinishedRuns
 from sidecar.forward import CollectorClient
 from sidecar.grpc_server import BindError
+from sidecar.held import Held
 from sidecar.http1 import Server
 from sidecar.intake import Intake, Room
 from sidecar.open_spans import OpenSpans
@@ -138,6 +140,7 @@ class Sidecar:
         self.closer = Closer(self.open_spans, self.metadata, own_data)
         self.deliveries = DeliveryMonitor(telemetry)
         self.managed: collector.ManagedCollector | None = None
+        self.held: Held | None = None
         self._draining = False
         self._doors = contextlib.AsyncExitStack()
         self._tasks: list[asyncio.Task[None]] = []
@@ -159,7 +162,8 @@ class Sidecar:
         own_folder = settings.data_shared and settings.collector is None
         folder = data_folder.own(settings.data_dir, task_id or None, shared=own_folder)
         stack.callback(folder.release, empty=False)
-        environ = collector.environment(os.environ, task_id, telemetry, settings.grpc, folder.path)
+        told = await _with_layers(settings)
+        environ = collector.environment(told, task_id, telemetry, settings.grpc, folder.path)
         target = (
             configuration.socket_target(environ) if settings.collector is None else str(settings.collector)
         )
@@ -169,7 +173,9 @@ class Sidecar:
         stack.push_async_callback(sidecar.prefect.close)
         stack.push_async_callback(metadata.close)
         grpc = grpc_server.create(settings, sidecar.intake)
-        await _serve(health.routes(sidecar.problem, sidecar.numbers), health_socket, stack)
+        await _serve(
+            health.routes(sidecar.problem, sidecar.numbers, sidecar.reasons_held), health_socket, stack
+        )
         await sidecar._start_collector(environ, stack)
         await stack.enter_async_context(sidecar._doors)
         sidecar._doors.push_async_callback(grpc.stop, _CLOSE_SECONDS)
@@ -192,6 +198,10 @@ class Sidecar:
         if self.managed is not None:
             return self.managed.problem()
         return None
+
+    def reasons_held(self) -> Mapping[str, str]:
+        """Tell what is kept on disk since AWS refuses it: the reason by layer."""
+        return {} if self.held is None else self.held.reasons
 
     async def drain(self) -> None:
         """Take data while the flow's container lives, have the queues emptied, print the accounts."""
@@ -230,8 +240,10 @@ class Sidecar:
             self.numbers.set(metrics.COLLECTOR_UP, 1)
             return
         program = configuration.find(environ)
+        self.held = Held(environ)
+        await self.held.look()
         self.managed = collector.ManagedCollector(
-            program, environ, self.client, self.numbers, self.deliveries.collector_restarted
+            program, self.held.environ(), self.client, self.numbers, self.deliveries.collector_restarted
         )
         stack.push_async_callback(self.managed.stop)
         await self.managed.start()
@@ -272,6 +284,10 @@ class Sidecar:
                     self.settings.retry_quota_seconds,
                 )
                 await self.managed.restart()
+            if self._draining or self.held is None or self.managed is None:
+                continue
+            if await self.held.review(self.deliveries.total, now):
+                await self.managed.restart(self.held.environ())
 
     async def _export_self_metrics(self) -> None:
         while True:
@@ -282,6 +298,16 @@ class Sidecar:
         body = self.numbers.otlp(self.enricher.task)
         with contextlib.suppress(Refusal):  # the next export has the same sums and more
             await self.client.export(METRICS, body, timeout=5)
+
+
+async def _with_layers(settings: Settings) -> Mapping[str, str]:
+    """Return the environment, in which X-Ray's answer stands where the layer for traces is left to it."""
+    if settings.collector is not None or not destination.is_asked_for(os.environ):
+        return os.environ
+    picked = await asyncio.to_thread(destination.pick, os.environ)
+    tell = _log.info if picked.sure else _log.warning
+    tell("traces go to the layer %s: %s", picked.layer, picked.why)
+    return destination.with_layers(os.environ, picked.layer)
 
 
 def _listen(address: Address, variable: str, stack: contextlib.AsyncExitStack) -> socket.socket:

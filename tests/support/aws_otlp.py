@@ -113,6 +113,7 @@ class Endpoints:
         faults: what each request is refused with, in turn, over and over; None: it is looked at in earnest.
         groups: the log streams that there are, as (group, stream).
         ahead: seconds by which AWS's clock is ahead of this machine's.
+        segments: documents of PutTraceSegments, as they came.
         destination: where X-Ray says that segments go to; a Refusal is answered instead.
         status: of that destination.
         hang: whether X-Ray never says it.
@@ -124,6 +125,7 @@ class Endpoints:
     taken: list[Taken] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
     faults: Sequence[Refusal | None] = (None,)
+    segments: list[str] = field(default_factory=list)
     groups: set[tuple[str, str]] = field(default_factory=set)
     ahead: float = 0.0
     destination: str | Refusal = "XRay"
@@ -360,6 +362,9 @@ class _Handler(QuietHandler):
             if self.path == "/GetTraceSegmentDestination":
                 answer = json.dumps(self.endpoints.answer_destination(self.headers, body)).encode()
                 self._send(200, "application/json", answer)
+            elif self.path == "/TraceSegments":
+                self.endpoints.segments.extend(json.loads(body)["TraceSegmentDocuments"])
+                self._send(200, "application/json", b'{"UnprocessedTraceSegments": []}')
             else:
                 message = self.endpoints.take(self.path, self.headers, body)
                 self._send(200, "application/x-protobuf", message.SerializeToString())
