@@ -117,13 +117,13 @@ OPTIONS = {
         "`OpenSearchIngestion`",
         "`IngestionMinUnits` by the hour, whether anything comes or not",
     ),
-    "HasSendLeft": (
-        "also `SidecarImage`, `ClusterArn`",
-        "a task of 0.25 vCPU every 15 minutes, for as long as it takes",
-    ),
     "HasQueues": (
         "`QueueFileSystem`",
         "what is in the queues by the GB, and each GB that is read or written",
+    ),
+    "HasSendLeft": (
+        "also `SidecarImage`, `ClusterArn`",
+        "a task of 0.25 vCPU every 15 minutes, for as long as it takes",
     ),
 }
 
