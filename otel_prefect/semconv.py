@@ -397,6 +397,12 @@ ENV_QUEUE_FSYNC = _variable(
     "collector",
     "Whether the queues wait for the disk. Only the crash of a host makes a difference; needed on EFS.",
 )
+ENV_BATCH_SECONDS = _variable(
+    "OTEL_PREFECT_BATCH_SECONDS",
+    "1",
+    "collector",
+    "Seconds that a queue waits to fill a request: with thousands of tasks more, for fewer requests.",
+)
 ENV_QUEUE_BYTES = _variable(
     "OTEL_PREFECT_QUEUE_BYTES",
     "2000000000; in a sidecar less on a small disk",

@@ -14,7 +14,7 @@ import random
 import ssl
 import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_prefect import semconv
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("sidecar.prefect_api")
 
-# A run's attempt, tags and state change while it runs, so an answer is asked again after this time.
-_FRESH_SECONDS: Final = 30.0
+# A run's attempt and tags change while it runs, so it is asked for again after this time; after twice as long
+# while it stays the same. Ten thousand tasks that ask every 30 s would be all that a Prefect server does.
+FRESH_SECONDS, LONGEST_FRESH_SECONDS = 30.0, 480.0
 # After a failure the next question waits this long, doubled each time, with jitter.
 _FIRST_BACK_OFF_SECONDS, _LONGEST_BACK_OFF_SECONDS = 1.0, 60.0
 _TIMEOUT_SECONDS: Final = 5.0
@@ -44,11 +45,16 @@ _ANCESTORS: Final = 16
 
 @dataclass
 class _Run:
-    """What is known of a run, and when the next question is due (monotonic seconds)."""
+    """What is known of a run, and when the next question is due (monotonic seconds).
+
+    What does not change is asked for once: ``lineage``, and ``others``, its flow and deployment by their ids.
+    """
 
     facts: Attributes | None = None
     lineage: Attributes | None = None
+    others: dict[str, dict[str, Any]] = field(default_factory=dict)
     due: float = 0.0
+    fresh: float = FRESH_SECONDS
     back_off: float = _FIRST_BACK_OFF_SECONDS
     task: asyncio.Task[None] | None = None
     asked: bool = False
@@ -136,7 +142,8 @@ class PrefectApi:
                 )
         else:
             self._said_unreachable = False
-            run.due = time.monotonic() + _FRESH_SECONDS
+            run.fresh = FRESH_SECONDS if facts != run.facts else min(2 * run.fresh, LONGEST_FRESH_SECONDS)
+            run.due = time.monotonic() + run.fresh
             run.back_off = _FIRST_BACK_OFF_SECONDS
             if facts != run.facts:
                 run.facts = facts
@@ -146,8 +153,8 @@ class PrefectApi:
 
     async def _look_up(self, run_id: UUID, known: _Run) -> Attributes:
         run = await self._get(f"/flow_runs/{run_id}")
-        flow = await self._get_if_there("/flows", run.get("flow_id"))
-        deployment = await self._get_if_there("/deployments", run.get("deployment_id"))
+        flow = await self._once("/flows", run.get("flow_id"), known)
+        deployment = await self._once("/deployments", run.get("deployment_id"), known)
         if known.lineage is None:
             known.lineage = await self._lineage(run)
         return {**_facts(run, flow, deployment), **known.lineage}
@@ -165,6 +172,14 @@ class PrefectApi:
         if not ancestors:
             return {}
         return {semconv.FLOW_RUN_PARENT_ID: ancestors[0], semconv.FLOW_RUN_ROOT_ID: ancestors[-1]}
+
+    async def _once(self, route: str, id_: object, known: _Run) -> dict[str, Any]:
+        """Return an object that does not change while a run runs: asked for once."""
+        key = f"{route}/{id_}"
+        found = known.others.get(key) or await self._get_if_there(route, id_)
+        if found:
+            known.others[key] = found
+        return found
 
     async def _get_if_there(self, route: str, id_: object) -> dict[str, Any]:
         """Return an object; an empty one where there is no id, or it was deleted since."""

@@ -142,6 +142,26 @@ async def test_an_unchanged_answer_keeps_the_object_so_that_nothing_is_encoded_a
     await api.close()
 
 
+async def test_flow_and_deployment_are_asked_for_once_and_the_run_more_and_more_seldom(
+    server: Answers,
+) -> None:
+    server.routes = prefect_routes()
+    api = PrefectApi(PrefectApiSettings(f"{server.url}/api", None))
+    waits = []
+    for _ in range(7):
+        if RUN in api._runs:
+            api._runs[RUN].due = 0
+        await settle(api)
+        waits.append(api._runs[RUN].fresh)
+    assert waits == [30, 60, 120, 240, 480, 480, 480]
+    assert server.asked.count("/api/flows/f1") == server.asked.count("/api/deployments/d1") == 1
+    server.routes[f"/api/flow_runs/{RUN}"] = {**FLOW_RUN, "run_count": 9}
+    api._runs[RUN].due = 0
+    await settle(api)
+    assert api._runs[RUN].fresh == 30
+    await api.close()
+
+
 async def test_a_deleted_deployment_leaves_the_runs_own_facts(server: Answers) -> None:
     server.routes = {f"/api/flow_runs/{RUN}": FLOW_RUN}
     api = PrefectApi(PrefectApiSettings(f"{server.url}/api", None))
