@@ -21,6 +21,7 @@ _LOCAL: Final = ("127.0.0.1", "localhost", "::1")
 _PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _SETTINGS: Final = 4
 _FRAME_HEADER_BYTES: Final = 9
+_ANY_SIGNAL: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
 PROTOBUF: Final = "application/x-protobuf"
 
 
@@ -44,14 +45,39 @@ def url(environ: Mapping[str, str], signal: str) -> tuple[str, str]:
         environ: the variables.
         signal: ``traces`` or ``logs``.
     """
-    own = f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT"
-    if environ.get(own):
-        return environ[own], own
-    general = "OTEL_EXPORTER_OTLP_ENDPOINT"
-    if environ.get(general):
-        return f"{environ[general].rstrip('/')}/v1/{signal}", general
-    variable = semconv.ENV_HTTP_ENDPOINT
-    return f"http://{_reachable(environ.get(variable.name) or variable.default)}/v1/{signal}", variable.name
+    value, variable = _named(environ, signal)
+    if not variable or _by_grpc(environ, signal):
+        own = semconv.ENV_HTTP_ENDPOINT
+        return f"http://{_own_address(environ, own, value)}/v1/{signal}", own.name
+    return (f"{value.rstrip('/')}/v1/{signal}" if variable == _ANY_SIGNAL else value), variable
+
+
+def grpc_address(environ: Mapping[str, str]) -> tuple[str, str]:
+    """Return where senders of this environment find OTLP/gRPC, and the variable that says so."""
+    value, variable = _named(environ, "traces")
+    if variable and _by_grpc(environ, "traces"):
+        return urlsplit(value).netloc or value, variable
+    own = semconv.ENV_GRPC_ENDPOINT
+    return _own_address(environ, own, value), own.name
+
+
+def _named(environ: Mapping[str, str], signal: str) -> tuple[str, str]:
+    """Return the endpoint that OpenTelemetry's own variables name, and which does; else empty texts."""
+    names = (f"OTEL_EXPORTER_OTLP_{signal.upper()}_ENDPOINT", _ANY_SIGNAL)
+    return next(((environ[name], name) for name in names if environ.get(name)), ("", ""))
+
+
+def _own_address(environ: Mapping[str, str], own: semconv.Variable, named: str) -> str:
+    """Return where a door is that no variable of OpenTelemetry's names: on the host of the other door."""
+    host = urlsplit(named).hostname
+    if host and host not in _LOCAL and not environ.get(own.name):
+        return f"{host}:{own.default.rpartition(':')[2]}"
+    return _reachable(environ.get(own.name) or own.default)
+
+
+def _by_grpc(environ: Mapping[str, str], signal: str) -> bool:
+    own = environ.get(f"OTEL_EXPORTER_OTLP_{signal.upper()}_PROTOCOL")
+    return (own or environ.get("OTEL_EXPORTER_OTLP_PROTOCOL", "")).strip() == "grpc"
 
 
 def headers(environ: Mapping[str, str]) -> dict[str, str]:
@@ -136,11 +162,8 @@ def _http_door(surroundings: Surroundings) -> Finding:
 
 
 def _grpc_door(surroundings: Surroundings) -> Finding:
-    what, variable = "sidecar: OTLP/gRPC", semconv.ENV_GRPC_ENDPOINT
-    address = _reachable(surroundings.value(variable))
-    host = urlsplit(url(surroundings.environ, "traces")[0]).hostname
-    if host and host not in _LOCAL and not surroundings.environ.get(variable.name):
-        address = f"{host}:{address.rpartition(':')[2]}"
+    what = "sidecar: OTLP/gRPC"
+    address, variable = grpc_address(surroundings.environ)
     try:
         speaks = _speaks_http2(address)
     except (OSError, ValueError) as error:
@@ -148,7 +171,7 @@ def _grpc_door(surroundings: Surroundings) -> Finding:
         return Finding(what, Status.WRONG, f"{address}: {refused}", _start(surroundings.environ))
     if speaks:
         return Finding(what, Status.RIGHT, f"{address} speaks HTTP/2")
-    mend = f"{variable.name}=host:port that the sidecar takes OTLP/gRPC at"
+    mend = f"{variable}: name the address that the sidecar takes OTLP/gRPC at, port 4317 by default"
     return Finding(what, Status.WRONG, f"{address} is not gRPC", mend)
 
 

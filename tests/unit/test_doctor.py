@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from otel_prefect.deploy import permissions as table
-from otel_prefect.doctor import aws, checks, permissions, report, runner
+from otel_prefect.doctor import aws, checks, permissions, report, runner, sidecar
 from otel_prefect.doctor.aws import Aws, Denied, Refused, Unauthenticated
 from otel_prefect.doctor.concealment import conceal, without_secrets
 from otel_prefect.doctor.findings import Check, Finding, Status, Surroundings
@@ -134,6 +134,46 @@ def test_a_login_in_any_url_is_masked_and_words_that_are_short_secrets_are_not()
         conceal("http://a:b@host/x and test", {"AWS_SECRET_ACCESS_KEY": "test"})
         == "http://****@host/x and test"
     )
+
+
+# --- Where the sidecar is ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("environ", "http", "grpc"),
+    [
+        ({}, "http://127.0.0.1:4318/v1/logs", "127.0.0.1:4317"),
+        (
+            {"OTEL_PREFECT_HTTP_ENDPOINT": "0.0.0.0:1", "OTEL_PREFECT_GRPC_ENDPOINT": "[::]:2"},
+            "http://127.0.0.1:1/v1/logs",
+            "[::1]:2",
+        ),
+        (
+            {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel-prefect:4318/"},
+            "http://otel-prefect:4318/v1/logs",
+            "otel-prefect:4317",
+        ),
+        (
+            {
+                "OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel-prefect:4317",
+                "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+            },
+            "http://otel-prefect:4318/v1/logs",
+            "otel-prefect:4317",
+        ),
+        (
+            {"OTEL_EXPORTER_OTLP_LOGS_ENDPOINT": "http://127.0.0.1:9/x"},
+            "http://127.0.0.1:9/x",
+            "127.0.0.1:4317",
+        ),
+    ],
+    ids=["defaults", "bound to all", "linked", "linked by grpc", "of a signal"],
+)
+def test_the_sidecar_is_looked_for_where_senders_send_to(
+    environ: dict[str, str], http: str, grpc: str
+) -> None:
+    assert sidecar.url(environ, "logs")[0] == http
+    assert sidecar.grpc_address(environ)[0] == grpc
 
 
 # --- AWS ----------------------------------------------------------------------------------------
