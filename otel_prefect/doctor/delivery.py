@@ -102,13 +102,11 @@ def check(surroundings: Surroundings) -> Iterator[Finding]:
         else:
             waiting.append(each)
     yield from _wait(waiting, surroundings)
+    out_of_sight = {"debug"} if opensearch.needed(surroundings) else {"debug", "otlp", "opensearch-ingestion"}
     for layer in surroundings.layers:
-        if layer.partition("/")[2] in ("otlp", "debug", "opensearch-ingestion") and not _seen(surroundings):
+        signal, _, name = layer.partition("/")
+        if signal != "metrics" and name in out_of_sight:
             yield Finding(f"delivery: {layer}", Status.SKIPPED, "sent; it cannot be read back from here")
-
-
-def _seen(surroundings: Surroundings) -> bool:
-    return opensearch.needed(surroundings)
 
 
 def _send(surroundings: Surroundings, sent: _Sent) -> Iterator[Finding]:

@@ -648,6 +648,12 @@ def _on_a_terminal(command: list[str], variables: Mapping[str, str]) -> str:
     return shown.decode()
 
 
+def test_what_goes_out_of_sight_is_sent_and_named(place: Place) -> None:
+    report = place.report("delivery", OTEL_PREFECT_OPENSEARCH_ENDPOINT="", OTEL_PREFECT_METRICS="otlp")
+    assert report.code == 0
+    assert report.not_right() == {"delivery: traces/otlp": "skipped", "delivery: logs/otlp": "skipped"}
+
+
 def test_what_does_not_arrive_is_a_fault_after_the_time_that_was_given(place: Place) -> None:
     """Last, since the Collector goes on trying what was refused here."""
     place.gate.denied["xray:PutTraceSegments"] = aws_gate.NO_POLICY
