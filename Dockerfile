@@ -1,5 +1,5 @@
 # The sidecar and its Collector in one image: `make image`. What can be set is in docs/aws.md, "The image".
-# Any image with Python 3.10 or later, pip and venv will do; `pip` and `venv` are for the build alone.
+# Any image with Python 3.10 or later, pip, venv and ca-certificates will do; pip and venv are for the build alone.
 ARG PYTHON_IMAGE=docker.io/library/python:3.11-slim-bookworm
 ARG GO_IMAGE=docker.io/library/golang:1.26-bookworm
 # Where the Collector comes from: `manifest` builds collector-config/builder.yaml, `image` takes a program that is
