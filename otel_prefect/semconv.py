@@ -489,7 +489,7 @@ ENV_ENDPOINT_XRAY = _variable(
 )
 ENV_ENDPOINT_LOGS = _variable(
     "OTEL_PREFECT_ENDPOINT_LOGS",
-    "AWS_ENDPOINT_URL_LOGS, else AWS's",
+    "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS, else AWS's",
     "collector",
     "URL before /v1/logs that the layer `cloudwatch-otlp` sends logs to.",
 )

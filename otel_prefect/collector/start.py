@@ -48,7 +48,7 @@ _UNRESOLVED_AUTO = "traces/xray"  # takes spans whatever X-Ray does with them
 # https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html
 _AWS_ENDPOINTS = (
     (semconv.ENV_ENDPOINT_XRAY, "AWS_ENDPOINT_URL_XRAY", "xray"),
-    (semconv.ENV_ENDPOINT_LOGS, "AWS_ENDPOINT_URL_LOGS", "logs"),
+    (semconv.ENV_ENDPOINT_LOGS, "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", "logs"),
     (semconv.ENV_ENDPOINT_MONITORING, "AWS_ENDPOINT_URL_CLOUDWATCH", "monitoring"),
 )
 

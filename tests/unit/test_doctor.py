@@ -7,8 +7,11 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+import botocore.session
 import pytest
 
+from otel_prefect import semconv
+from otel_prefect.collector import start as collector
 from otel_prefect.deploy import permissions as table
 from otel_prefect.doctor import aws, checks, permissions, report, runner, sidecar
 from otel_prefect.doctor.aws import Aws, Denied, Refused, Unauthenticated
@@ -268,6 +271,23 @@ def test_the_date_of_an_answer_is_compared_to_half_a_second() -> None:
     asked.compare_clock(None)
     (offset,) = asked.offsets
     assert -1 <= offset <= 1
+
+
+@pytest.mark.parametrize(
+    ("service", "variable"),
+    [
+        ("xray", semconv.ENV_ENDPOINT_XRAY),
+        ("logs", semconv.ENV_ENDPOINT_LOGS),
+        ("cloudwatch", semconv.ENV_ENDPOINT_MONITORING),
+    ],
+)
+def test_otlp_endpoints_are_moved_by_the_variables_that_aws_sdks_read(
+    service: str, variable: semconv.Variable
+) -> None:
+    """By the service's id, see https://docs.aws.amazon.com/sdkref/latest/guide/feature-ss-endpoints.html."""
+    service_id = botocore.session.get_session().get_service_model(service).service_id
+    name = f"AWS_ENDPOINT_URL_{service_id.upper().replace(' ', '_')}"
+    assert collector.aws_endpoint(variable, {name: "http://127.0.0.1:1/"}) == "http://127.0.0.1:1"
 
 
 @pytest.mark.parametrize(
