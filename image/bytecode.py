@@ -2,7 +2,7 @@
 
 A container with a read-only root file system cannot keep what Python compiles, and official Python images
 come without the bytecode of the standard library. Then each health check, one every five seconds, would
-compile 130 modules again: 215 ms of CPU instead of 56.
+compile all it imports again: 155 ms of CPU instead of 43.
 
 Run in the folder of the application with ``PYTHONPYCACHEPREFIX`` set to the folder.
 """
