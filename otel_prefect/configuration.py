@@ -27,7 +27,7 @@ _QUEUE = 16_384
 
 # Spans that have ended wait so long to be sent, at most. With the SDK's 5 s a process that is killed would
 # take the ends of many a task with it, which the sidecar then has to take for killed too.
-_SPAN_DELAY_MILLISECONDS = 1_000
+SPAN_DELAY_MILLISECONDS = 1_000
 
 _lock = threading.Lock()
 _configured_by: str | None = None
@@ -114,7 +114,7 @@ def _traces(own: Resource, delivery: Delivery) -> Provider | None:
         # Before those that send ends: it is shut down first.
         provider.add_span_processor(starts)
         made = [start_spans.AfterStarts(exporter, starts) for exporter in made]
-    delay = None if os.environ.get("OTEL_BSP_SCHEDULE_DELAY") else _SPAN_DELAY_MILLISECONDS
+    delay = None if os.environ.get("OTEL_BSP_SCHEDULE_DELAY") else SPAN_DELAY_MILLISECONDS
     for exporter in made:
         provider.add_span_processor(BatchSpanProcessor(exporter, _queue("OTEL_BSP_MAX_QUEUE_SIZE"), delay))
     trace.set_tracer_provider(provider)
