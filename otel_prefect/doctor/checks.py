@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from otel_prefect.doctor import (
-    aws,
+    account,
     collector,
     delivery,
     log_groups,
@@ -23,10 +23,10 @@ ALL: Final = (
     Check("prefect", prefect.api),
     Check("plugin", prefect.plugin),
     Check("versions", prefect.versions),
-    Check("credentials", aws.credentials),
-    Check("endpoints", aws.endpoints),
+    Check("credentials", account.credentials),
+    Check("endpoints", account.endpoints),
     Check("permissions", permissions.check),
-    Check("clock", aws.clock),
+    Check("clock", account.clock),
     Check("opensearch", opensearch.check),
     Check("delivery", delivery.check),
     # After what may have made them.

@@ -13,7 +13,7 @@ import pytest
 from otel_prefect import semconv
 from otel_prefect.collector import start as collector
 from otel_prefect.deploy import permissions as table
-from otel_prefect.doctor import aws, checks, permissions, report, runner, sidecar
+from otel_prefect.doctor import account, aws, checks, permissions, report, runner, sidecar
 from otel_prefect.doctor.aws import Aws, Denied, Refused, Unauthenticated
 from otel_prefect.doctor.concealment import conceal, without_secrets
 from otel_prefect.doctor.findings import Check, Finding, Status, Surroundings
@@ -246,7 +246,7 @@ def test_every_action_that_a_layer_needs_can_be_tried() -> None:
 def clock(offsets: list[float]) -> Finding:
     given = surroundings(OTEL_PREFECT_TRACES="xray")
     given.aws.offsets.extend(offsets)
-    (finding,) = aws.clock(given)
+    (finding,) = account.clock(given)
     return finding
 
 
