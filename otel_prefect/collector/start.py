@@ -80,6 +80,7 @@ class Distribution:
         layers: the layers that it always has, as ``signal/name``; None: the environment says which.
         extensions: that its base defines.
         binary: the variable that names a binary to use instead of the built one.
+        entry: where its layers take their data from; None for the receiver, or what redacts.
     """
 
     name: str
@@ -88,6 +89,7 @@ class Distribution:
     layers: tuple[str, ...] | None
     extensions: tuple[str, ...]
     binary: semconv.Variable
+    entry: str | None = None
 
 
 MAIN = Distribution(
@@ -106,7 +108,30 @@ OPENSEARCH = Distribution(
 """A second one for where the first has no ``opensearch`` exporter: it runs the same two layers, and the
 first sends to it by its ``otlp`` layers."""
 
-DISTRIBUTIONS = {distribution.name: distribution for distribution in (MAIN, OPENSEARCH)}
+GATEWAY = Distribution(
+    "gateway",
+    "gateway/builder.yaml",
+    "gateway/base.yaml",
+    None,
+    ("file_storage/queue", "health_check"),
+    semconv.ENV_OTELCOL_GATEWAY_BIN,
+    "forward/sampled",
+)
+"""A service that many sidecars send to: it decides which runs' spans go on, and has the layers instead of
+them."""
+
+BALANCER = Distribution(
+    "balancer",
+    GATEWAY.manifest,
+    "gateway/balancer.yaml",
+    (),
+    GATEWAY.extensions,
+    GATEWAY.binary,
+)
+"""Before several gateways: sends all spans of a trace to the same one. The same binary as theirs."""
+
+DISTRIBUTIONS = {distribution.name: distribution for distribution in (MAIN, OPENSEARCH, GATEWAY, BALANCER)}
+_RESOLVERS = ("static", "dns", "cloud-map")
 
 
 def checkout() -> Path | None:
@@ -209,6 +234,8 @@ def environment(environ: Mapping[str, str] = os.environ, distribution: Distribut
     result.setdefault(semconv.ENV_LOG_STREAM.name, socket.gethostname())
     if _redacts(environ, distribution):
         result[semconv.ENV_ENTRY.name] = _REDACTED_ENTRY
+    elif distribution.entry is not None:
+        result[semconv.ENV_ENTRY.name] = distribution.entry
     result.setdefault(semconv.ENV_XRAY_SDK_TARGET.name, f"unix-abstract:///{_socket_name(result)}:0")
     if _is_plain(result.get(semconv.ENV_OTLP_ENDPOINT.name, "")):
         result.setdefault(semconv.ENV_OTLP_INSECURE.name, "true")
@@ -219,6 +246,8 @@ def environment(environ: Mapping[str, str] = os.environ, distribution: Distribut
         pair = f"{user}:{result.get(semconv.ENV_OPENSEARCH_PASSWORD.name, '')}".encode()
         basic = f"Basic {base64.b64encode(pair).decode()}"
         result.setdefault(semconv.ENV_OPENSEARCH_AUTHORIZATION.name, basic)
+    if distribution is BALANCER and _resolver(environ) == "static":
+        result[semconv.ENV_GATEWAYS.name] = f"[{environ[semconv.ENV_GATEWAYS.name]}]"
     if distribution is OPENSEARCH:
         # It has no storage. The sender's queue is on disk, and waits for OpenSearch's own answer.
         result[semconv.ENV_OPENSEARCH_QUEUE.name] = "false"
@@ -248,6 +277,8 @@ def target(environ: Mapping[str, str] = os.environ, distribution: Distribution =
     """
     if distribution is OPENSEARCH:
         return environ.get(semconv.ENV_OTLP_ENDPOINT.name, "")
+    if distribution in (GATEWAY, BALANCER):
+        return environ.get(semconv.ENV_GATEWAY_ENDPOINT.name) or semconv.ENV_GATEWAY_ENDPOINT.default
     return f"unix-abstract:/{_socket_name(environ)}:0"
 
 
@@ -322,7 +353,25 @@ def _shipped_files(environ: Mapping[str, str], distribution: Distribution) -> li
     if not base.is_file():
         raise FileNotFoundError(f"{semconv.ENV_COLLECTOR_CONFIG_DIR.name}: there is no file {base}")
     redaction = [folder / "redaction.yaml"] if _redacts(environ, distribution) else []
-    return [base, *redaction, *(folder / f"{layer}.yaml" for layer in _used(environ, distribution))]
+    layer_files = [folder / f"{layer}.yaml" for layer in _used(environ, distribution)]
+    if distribution is BALANCER:
+        layer_files.append(folder / "gateway" / f"resolver-{_resolver(environ)}.yaml")
+    return [base, *redaction, *layer_files]
+
+
+def _resolver(environ: Mapping[str, str]) -> str:
+    """Return how a balancer finds its gateways, once it is known that it is told which."""
+    variable = semconv.ENV_GATEWAY_RESOLVER
+    resolver = environ.get(variable.name) or variable.default
+    if resolver not in _RESOLVERS:
+        raise InvalidSetting(f"{variable.name}={resolver!r}: one of {', '.join(_RESOLVERS)} is needed")
+    needed = [semconv.ENV_GATEWAYS] + ([semconv.ENV_GATEWAYS_NAMESPACE] if resolver == "cloud-map" else [])
+    for each in needed:
+        if not environ.get(each.name):
+            raise InvalidSetting(
+                f"{each.name}: is needed by a balancer that finds its gateways by {resolver}"
+            )
+    return resolver
 
 
 def _own_files(environ: Mapping[str, str], distribution: Distribution) -> list[Path]:

@@ -1,13 +1,15 @@
-"""``otel-prefect collector build|path|validate|components``."""
+"""``otel-prefect collector build|path|validate|components|run``."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from otel_prefect import semconv
 from otel_prefect.collector import build as collector_build
+from otel_prefect.collector import destination
 from otel_prefect.collector import start as collector
 from otel_prefect.commands.cli import CommandError
 
@@ -27,13 +29,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         ("path", "print the path of the Collector: OTELCOL_BIN, else the built one"),
         ("validate", "let the Collector check the layers and files that the environment names"),
         ("components", "print the receivers, processors, exporters that the Collector has"),
+        ("run", "become the Collector: for a gateway, or a balancer; a sidecar starts its own"),
     ):
         action = actions.add_parser(name, help=line, description=line)
         action.add_argument(
             "--distribution",
             choices=sorted(collector.DISTRIBUTIONS),
             default=collector.MAIN.name,
-            help="`opensearch`: the second Collector, for where the first has no opensearch exporter",
+            help="`opensearch`: the second Collector, for where the first has no opensearch exporter; "
+            "`gateway` and `balancer`: a service that sidecars send to",
         )
 
 
@@ -52,6 +56,8 @@ def main(args: argparse.Namespace) -> int:
         elif args.action == "validate":
             validate(distribution)
             _print("the configuration is valid")
+        elif args.action == "run":
+            run(distribution)
         else:
             _print(_ask(distribution, ["components"]))
     except (
@@ -75,6 +81,20 @@ def validate(distribution: collector.Distribution = collector.MAIN) -> None:
         FileNotFoundError: a file that a variable names does not exist.
     """
     _ask(distribution, ["validate", *collector.arguments(distribution=distribution)])
+
+
+def run(distribution: collector.Distribution = collector.MAIN) -> NoReturn:
+    """Replace this process by the Collector, so that signals reach it and its exit code is the container's.
+
+    Raises:
+        collector.CollectorNotFound, collector.UnknownLayer, collector.InvalidSetting: as above.
+        OSError: it cannot be run, or a file that a variable names does not exist.
+    """
+    program = collector.find(distribution=distribution)
+    environ = destination.with_picked(os.environ)
+    arguments = collector.arguments(environ, distribution)
+    sys.stdout.flush()
+    os.execve(program, [str(program), *arguments], collector.environment(environ, distribution))  # noqa: S606
 
 
 def _ask(distribution: collector.Distribution, arguments: list[str]) -> str:

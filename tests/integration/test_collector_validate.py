@@ -96,6 +96,24 @@ def test_the_opensearch_layers_are_valid_in_the_collector_that_has_the_exporter(
     assert validate({}, collector.OPENSEARCH) is None
 
 
+def test_a_gateway_takes_every_layer_that_a_sidecar_takes() -> None:
+    everything = {signal: tuple(known(signal)) for signal in SIGNALS}
+    assert validate(everything, collector.GATEWAY) is None
+
+
+@pytest.mark.parametrize("resolver", ["static", "dns", "cloud-map"])
+def test_a_balancer_is_valid_with_each_way_to_find_its_gateways(
+    resolver: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in settings().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv(semconv.ENV_GATEWAY_RESOLVER.name, resolver)
+    monkeypatch.setenv(semconv.ENV_GATEWAYS.name, "gateways")
+    monkeypatch.setenv(semconv.ENV_GATEWAYS_NAMESPACE.name, "telemetry")
+    assert cli.main(["collector", "validate", "--distribution", "balancer"]) == 0
+    assert capsys.readouterr().out == "the configuration is valid\n"
+
+
 def test_the_collectors_own_message_is_shown_in_one_line_with_exit_code_1(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -249,3 +249,31 @@ def test_the_otlp_endpoint_is_the_named_one_else_the_sdks_else_the_regions(
 def test_traces_that_were_not_picked_yet_go_to_xray() -> None:
     files = collector.config_files({semconv.ENV_TRACES.name: "auto,xray,otlp"})
     assert [path.stem for path in files if path.parent.name == "traces"] == ["xray", "otlp"]
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({}, "OTEL_PREFECT_GATEWAYS: is needed by a balancer that finds its gateways by static"),
+        (
+            {semconv.ENV_GATEWAY_RESOLVER.name: "k8s"},
+            "OTEL_PREFECT_GATEWAY_RESOLVER='k8s': one of static, dns, cloud-map is needed",
+        ),
+        (
+            {semconv.ENV_GATEWAY_RESOLVER.name: "cloud-map", semconv.ENV_GATEWAYS.name: "gateways"},
+            "OTEL_PREFECT_GATEWAYS_NAMESPACE: is needed by a balancer that finds its gateways by cloud-map",
+        ),
+    ],
+)
+def test_a_balancer_that_is_not_told_its_gateways_says_what_is_missing(
+    environ: dict[str, str], said: str
+) -> None:
+    with pytest.raises(collector.InvalidSetting) as caught:
+        collector.arguments(environ, collector.BALANCER)
+    assert str(caught.value) == said
+
+
+def test_a_gateways_layers_take_what_was_decided_on() -> None:
+    environ = collector.environment({}, collector.GATEWAY)
+    assert environ[semconv.ENV_ENTRY.name] == "forward/sampled"
+    assert semconv.ENV_ENTRY.name not in collector.environment({})
