@@ -122,9 +122,9 @@ def _settings(folder: Path, layer: str, destination: str) -> dict[str, str]:
 
 
 def _collector(
-    settings: dict[str, str], folder: Path, layer: str, destination: str
+    settings: dict[str, str], folder: Path, layer: str, _destination: str
 ) -> tuple[list[str], dict[str, str], Callable[[], bool]]:
-    own = _layer_overrides(layer, destination)
+    own: dict[str, Any] = {}
     shipped = yaml.safe_load((collector.config_dir() / "traces" / f"{layer}.yaml").read_text())
     pipeline = f"traces/{layer}"
     grpc, http = settings[semconv.ENV_GRPC_ENDPOINT.name], settings[semconv.ENV_HTTP_ENDPOINT.name]
@@ -139,11 +139,10 @@ def _collector(
 
 
 def _sidecar(
-    settings: dict[str, str], folder: Path, layer: str, destination: str, module: str = "sidecar"
+    settings: dict[str, str], _folder: Path, _layer: str, _destination: str, module: str = "sidecar"
 ) -> tuple[list[str], dict[str, str], Callable[[], bool]]:
     environ = {
         **settings,
-        **_own_file(folder, _layer_overrides(layer, destination)),
         semconv.ENV_ATTRIBUTES.name: ",".join(f"{key}={value}" for key, value in ATTRIBUTES.items()),
     }
     health = settings[semconv.ENV_HEALTH_ENDPOINT.name]
@@ -202,13 +201,6 @@ def rotel_agent() -> Path:
     if not found:
         raise Unavailable("rotel is not installed ; `make bench` does it, on Linux")
     return found[0]
-
-
-def _layer_overrides(layer: str, destination: str) -> dict[str, Any]:
-    """Return what leads a layer to the destination where no variable does."""
-    if layer == "xray-otlp":
-        return {"exporters": {"otlp_http/xray": {"traces_endpoint": f"http://{destination}/v1/traces"}}}
-    return {}
 
 
 def _own_file(folder: Path, own: Mapping[str, Any]) -> dict[str, str]:

@@ -126,12 +126,17 @@ class ManagedCollector:
         self.deaths = 0
         self.ready = False
 
-    async def start(self) -> None:
+    async def start(self, environ: Mapping[str, str] | None = None) -> None:
         """Start it, and go on watching it once it takes data.
+
+        Args:
+            environ: in place of the environment that it was made with.
 
         Raises:
             CollectorError: it ended, or took no data within START_SECONDS.
         """
+        if environ is not None:
+            self._environ = dict(environ)
         await self._start_once()
         self._watcher = asyncio.create_task(self._watch())
 

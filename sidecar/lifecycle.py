@@ -240,13 +240,14 @@ class Sidecar:
             self.numbers.set(metrics.COLLECTOR_UP, 1)
             return
         program = configuration.find(environ)
-        self.held = Held(environ)
-        await self.held.look()
+        # Made before anything is waited for: from now on health says that it is starting.
         self.managed = collector.ManagedCollector(
-            program, self.held.environ(), self.client, self.numbers, self.deliveries.collector_restarted
+            program, environ, self.client, self.numbers, self.deliveries.collector_restarted
         )
         stack.push_async_callback(self.managed.stop)
-        await self.managed.start()
+        self.held = Held(environ)
+        await self.held.look()
+        await self.managed.start(self.held.environ())
         self._spawn(self._read_deliveries())
 
     async def _more_comes(self, drain_started: float) -> bool:

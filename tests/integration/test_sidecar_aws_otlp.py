@@ -102,3 +102,19 @@ def test_what_aws_begins_to_refuse_is_kept_after_the_first_refusal(aws: Endpoint
         accounts = it.stop()
     assert ids(aws) == sorted(sent)
     assert accounts["given_up"] == {"traces": {"otlp_http/xray": 10}}
+
+
+def test_an_endpoint_that_never_answers_delays_the_start_and_health_says_so(
+    aws: Endpoints, tmp_path: Path
+) -> None:
+    aws.hang = True
+    environ = sidecar.environment(tmp_path / "data", **aws.variables(), OTEL_PREFECT_TRACES="xray-otlp")
+    it = sidecar.launch(tmp_path, environ)
+    wait_for(it.health, lambda status: status != 0)
+    assert health(it) == {"status": "unavailable", "reason": "the Collector is starting"}
+    with sidecar.healthy(it):
+        sent = send(it, 10)
+        aws.hang = False
+        wait_for(lambda: len(aws.spans()), lambda count: count >= 10, 60)
+        it.stop()
+    assert set(ids(aws)) == sent

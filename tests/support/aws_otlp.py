@@ -116,7 +116,7 @@ class Endpoints:
         segments: documents of PutTraceSegments, as they came.
         destination: where X-Ray says that segments go to; a Refusal is answered instead.
         status: of that destination.
-        hang: whether X-Ray never says it.
+        hang: whether nothing is ever answered.
         asked: how often X-Ray was asked for it.
         lost_spans: spans that were alone too large, and of which the client was told by partial success.
     """
@@ -188,6 +188,7 @@ class Endpoints:
         if path.startswith(_INGESTION):
             service = "osis"
         self.check_signature("POST", path, headers, body, service)
+        self._wait()
         with self._lock:
             self._turn += 1
             fault = self.faults[self._turn % len(self.faults)]
@@ -205,6 +206,10 @@ class Endpoints:
         with self._lock:
             self.taken.append(Taken(path, headers, message, len(plain)))
         return result
+
+    def _wait(self) -> None:
+        while self.hang and not self._closing.wait(0.05):
+            pass
 
     def check_signature(self, method: str, path: str, headers: Message, body: bytes, service: str) -> None:
         """Recompute the signature from what was received, by AWS's own code in botocore.
@@ -267,8 +272,7 @@ class Endpoints:
         """
         self.asked["GetTraceSegmentDestination"] += 1
         self.check_signature("POST", "/GetTraceSegmentDestination", headers, body, "xray")
-        while self.hang and not self._closing.wait(0.05):
-            pass
+        self._wait()
         if isinstance(self.destination, Refusal):
             raise self.destination
         return {"Destination": self.destination, "Status": self.status}
