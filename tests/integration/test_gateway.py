@@ -5,21 +5,23 @@ from __future__ import annotations
 import os
 import secrets
 import signal
+import sys
 from collections import defaultdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
 
-from demo.processes import Processes, direct
+from demo.processes import Processes, answers, direct, environment
 from otel_prefect import semconv
+from otel_prefect.collector import start as collector
 from tests.support import gateways, otlp
 from tests.support.collector import wait_for
 from tests.support.ports import free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.support.collector import RunningCollector
     from tests.support.otlp_sink import OtlpSink
@@ -200,3 +202,27 @@ def test_a_gateway_that_is_stopped_decides_on_what_it_has(
     with gateways.gateway(processes, tmp_path, front, sink, **NO_GOOD_ONES):
         wait_for(lambda: landed(sink), lambda found: len(found) >= 10)
     assert all(landed(sink)[run.trace_id] == set(run.children) for run in undecided)
+
+
+def test_the_command_becomes_the_gateway_and_ends_with_exit_code_0(
+    processes: Processes, tmp_path: Path, sink: OtlpSink
+) -> None:
+    """Signals reach it: the process that was started is the Collector itself."""
+    (port,) = free_ports(1)
+    settings = {
+        **gateways.listening(tmp_path / "data", port, traces="otlp"),
+        semconv.ENV_OTLP_ENDPOINT.name: f"127.0.0.1:{sink.grpc_port}",
+    }
+    health = f"http://{settings[semconv.ENV_GATEWAY_HEALTH_ENDPOINT.name]}"
+    command = [str(Path(sys.executable).with_name("otel-prefect")), "collector", "run"]
+    started = processes.start(
+        "gateway",
+        [*command, "--distribution", "gateway"],
+        env=environment(settings),
+        ready=answers(health),
+        timeout=60,
+    )
+    program = Path(f"/proc/{started.pid}/exe").resolve()
+    assert program == collector.find(distribution=collector.GATEWAY).resolve()
+    started.terminate()
+    assert started.wait(20) == 0

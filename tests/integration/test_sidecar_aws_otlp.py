@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import urllib.error
 import urllib.request
 from typing import TYPE_CHECKING, Any
@@ -118,3 +119,22 @@ def test_an_endpoint_that_never_answers_delays_the_start_and_health_says_so(
         wait_for(lambda: len(aws.spans()), lambda count: count >= 10, 60)
         it.stop()
     assert set(ids(aws)) == sent
+
+
+def test_what_a_task_left_since_aws_refused_it_is_sent_by_the_layer_that_had_it(
+    aws: Endpoints, tmp_path: Path
+) -> None:
+    """Also where X-Ray would be asked anew which layer it is."""
+    aws.destination, aws.faults = "CloudWatchLogs", (aws_otlp.DENIED,)
+    shared = {
+        **aws.variables(),
+        "OTEL_PREFECT_TRACES": "auto",
+        "OTEL_PREFECT_DATA_SHARED": "true",
+        "OTEL_PREFECT_DRAIN_SECONDS": "1",
+    }
+    with sidecar.running(tmp_path, **shared) as it:
+        sent = send(it, 50)
+        assert "otlp_http/xray" in it.stop()["left_on_disk"]["traces"]
+    aws.destination, aws.faults = "XRay", (None,)
+    subprocess.run((*sidecar.COMMAND, "send-left"), cwd=sidecar.ROOT, env=it.environ, check=True, timeout=60)
+    assert ids(aws) == sorted(sent)
