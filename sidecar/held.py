@@ -147,6 +147,7 @@ class Held:
             )
         except aws_request.NoAnswer:
             return None  # the exporter tries again by itself
-        # A 400 may be for the request being empty, unless it says what is missing.
-        final = answer.status in {401, 403, 404, 500} or answer.code == _NO_SUCH_STREAM
-        return answer.said() if final else None
+        # A 400 may be for the request being empty, unless it says what is missing: the log stream, or
+        # Transaction Search ("… with CloudWatch Logs as a Trace Segment Destination").
+        missing = answer.code == _NO_SUCH_STREAM or b"Trace Segment Destination" in answer.body
+        return answer.said() if missing or answer.status in {401, 403, 404, 500} else None

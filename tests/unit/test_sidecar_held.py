@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 TRACES = "traces/xray-otlp"
 EXPORTER = ("traces", "otlp_http/xray")
+SEARCH_IS_OFF = "The OTLP API is supported with CloudWatch Logs as a Trace Segment Destination."
 NOWHERE = "http://127.0.0.1:9"
 
 
@@ -51,6 +52,10 @@ def test_what_is_taken_goes_where_it_belongs(aws: Endpoints) -> None:
     [
         (aws_otlp.DENIED, "403 AccessDeniedException User is not authorized to perform: xray:PutSpans"),
         (aws_otlp.INTERNAL, "500 InternalFailure an error of ours"),
+        (
+            aws_otlp.Refusal(400, "ValidationException", SEARCH_IS_OFF),
+            f"400 ValidationException {SEARCH_IS_OFF}",
+        ),
     ],
 )
 def test_what_is_refused_for_good_is_held_with_awss_reason(
@@ -63,8 +68,11 @@ def test_what_is_refused_for_good_is_held_with_awss_reason(
     assert it.environ()[semconv.ENV_ENDPOINT_XRAY.name] == NOWHERE
 
 
-@pytest.mark.parametrize("refusal", [aws_otlp.THROTTLED, aws_otlp.UNAVAILABLE])
-def test_what_the_exporter_tries_again_by_itself_is_not_held(
+EMPTY = aws_otlp.Refusal(400, "ValidationException", "there is nothing in it")
+
+
+@pytest.mark.parametrize("refusal", [aws_otlp.THROTTLED, aws_otlp.UNAVAILABLE, EMPTY])
+def test_what_is_tried_again_or_is_for_the_emptiness_is_not_held(
     aws: Endpoints, refusal: aws_otlp.Refusal
 ) -> None:
     aws.faults = (refusal,)
