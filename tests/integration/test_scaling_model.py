@@ -70,3 +70,16 @@ def test_a_real_sidecar_makes_as_many_requests_as_the_model_says(tmp_path: Path)
     puts = len(list(scaling.requests(iter(sent["logs"]), 0, scaling.batching("logs/cloudwatch"))))
     made = logs.requests["taken"] - _OTHERS
     assert abs(made - puts) <= max(2, 0.1 * puts), (logs.requests, puts)
+
+
+def test_a_request_that_waits_to_be_filled_is_sent_at_the_tasks_end(tmp_path: Path) -> None:
+    aws = aws_faults.region()
+    waiting = {"OTEL_PREFECT_TRACES": "xray", "OTEL_PREFECT_BATCH_SECONDS": "8", **aws.variables()}
+    request = load.spans(20)
+    with aws_faults.serving(aws), sidecar.running(tmp_path, **waiting) as it:
+        with grpc.insecure_channel(f"127.0.0.1:{it.grpc_port}") as channel:
+            channel.unary_unary(load.METHODS["traces"])(request.body, timeout=10)
+        assert not aws.segments
+        accounts = it.stop()
+    assert set(aws.segments) == request.ids
+    assert accounts["left_on_disk"] == {}
