@@ -119,6 +119,35 @@ def test_a_metric_arrives_with_labels_of_few_values_and_its_processs_id(
     assert attributes(point.attributes) == {"table": "orders"}
 
 
+def test_many_data_points_with_many_labels_keep_to_the_limits(
+    processes: Processes, aws: Endpoints, tmp_path: Path
+) -> None:
+    labels = {f"label.{n}": "x" * 1000 for n in range(200)}
+    request = otlp.counter(RESOURCE, "rows_loaded", 0, "{row}", labels)
+    (metric,) = request.resource_metrics[0].scope_metrics[0].metrics
+    (point,) = metric.sum.data_points
+    for number in range(1, 3000):
+        metric.sum.data_points.add(
+            time_unix_nano=point.time_unix_nano, as_int=number, attributes=point.attributes[:4]
+        )
+    with running(processes, collector.find(), settings(tmp_path, aws, metrics="cloudwatch-otlp")) as started:
+        started.send(request)
+        wait_for(lambda: len(values(aws)), lambda count: count >= 3000)
+    assert sorted(values(aws)) == list(range(3000))
+    assert not aws.refused
+
+
+def values(aws: Endpoints) -> list[int]:
+    return [
+        point.as_int
+        for message in aws.messages("/v1/metrics")
+        for of_resource in message.resource_metrics
+        for of_scope in of_resource.scope_metrics
+        for metric in of_scope.metrics
+        for point in metric.sum.data_points
+    ]
+
+
 def test_what_waits_in_the_queue_is_split_to_the_limits_of_a_request(
     processes: Processes, aws: Endpoints, tmp_path: Path
 ) -> None:
