@@ -7,7 +7,6 @@ the Collector is started on each folder that nobody has, and sends what is in it
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import os
@@ -82,19 +81,22 @@ async def _send(folder: DataFolder, stop: asyncio.Event) -> bool:
     )
     try:
         await running.start()
-        sending = asyncio.create_task(
-            deliveries.wait_until_drained(asyncio.get_running_loop().time() + _LONGEST_SECONDS)
-        )
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait((sending, stopping), return_when=asyncio.FIRST_COMPLETED)
-        for task in (sending, stopping):
-            task.cancel()
-        await running.stop()
-        told = {"task": folder.owner, **accounts.of_deliveries(deliveries.total)}
-        sys.stdout.write(json.dumps(told) + "\n")
-        sys.stdout.flush()
-        return sending.done() and not sending.cancelled() and sending.result()
+        sent = await _drained(deliveries, stop)
     finally:
-        with contextlib.suppress(ProcessLookupError):
-            await running.stop()
+        await running.stop()
         await client.close()
+    told = {"task": folder.owner, **accounts.of_deliveries(deliveries.total)}
+    sys.stdout.write(json.dumps(told) + "\n")
+    sys.stdout.flush()
+    return sent
+
+
+async def _drained(deliveries: DeliveryMonitor, stop: asyncio.Event) -> bool:
+    """Tell whether the queues are empty, once they are, time is up, or SIGTERM has come."""
+    deadline = asyncio.get_running_loop().time() + _LONGEST_SECONDS
+    sending = asyncio.create_task(deliveries.wait_until_drained(deadline))
+    stopping = asyncio.create_task(stop.wait())
+    done, pending = await asyncio.wait((sending, stopping), return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    return sending in done and sending.result()
