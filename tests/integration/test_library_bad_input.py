@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from demo.processes import environment
+from tests.support.instrumented import run_code
 
 if TYPE_CHECKING:
     from tests.support.otlp_sink import OtlpSink
 
-INSTRUMENT = str(Path(sys.executable).parent / "opentelemetry-instrument")
-
 
 def run(sink: OtlpSink, code: str, **variables: str) -> str:
     """Run code; return its stderr."""
-    env = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{sink.http_port}", **variables}
-    done = subprocess.run(
-        [INSTRUMENT, sys.executable, "-c", code],
-        env=environment(env),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stderr
+    return run_code(code, {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{sink.http_port}", **variables})
 
 
 def test_an_attribute_of_another_type_is_text(sink: OtlpSink) -> None:
