@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import socket
 from typing import TYPE_CHECKING
@@ -22,7 +21,7 @@ MIB = 1024 * 1024
 
 def test_a_gzip_bomb_over_grpc_is_refused_and_never_expanded(tmp_path: Path) -> None:
     bomb = gzip.compress(bytes(60 * MIB))
-    with contextlib.contextmanager(otlp_sink.serve)() as sink:
+    with otlp_sink.serving() as sink:
         variables = {
             "OTEL_PREFECT_COLLECTOR": f"127.0.0.1:{sink.grpc_port}",
             "OTEL_PREFECT_MAX_REQUEST_MIB": "2",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import os
 import subprocess
@@ -87,7 +86,7 @@ def record(languages: Iterable[str] = programs.LANGUAGES) -> Seeds:
     """Run the encoders of these languages and return what they sent."""
     names = [signal.name for signal in SIGNALS]
     found: dict[str, set[Seed]] = {"protobuf": set(), "json": set()}
-    with contextlib.contextmanager(otlp_sink.serve)() as sink, serving(_Acknowledge) as http_port:
+    with otlp_sink.serving() as sink, serving(_Acknowledge) as http_port:
         for language in languages:
             with recording(sink.grpc_port) as by_grpc, recording(http_port) as by_http:
                 environ = {**os.environ, "ENCODER_GRPC": by_grpc.address, "ENCODER_HTTP": by_http.address}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import grpc
@@ -66,7 +65,7 @@ def test_a_destination_that_is_down_neither_blocks_another_nor_sends_it_anything
             started.send(otlp.logs(RESOURCE, otlp.record(line)))
         assert sink.wait_for(lambda it: len(names(it)) >= len(sent))
         assert started.own_metric("otelcol_exporter_queue_size", "otlp_grpc/second")
-        with contextmanager(otlp_sink.serve)(grpc_port=down) as late:
+        with otlp_sink.serving(grpc_port=down) as late:
             assert late.wait_for(lambda it: len(set(names(it))) >= len(sent), 30)
         assert sorted(names(sink)) == sorted(sent)
         assert set(names(late)) == set(sent)

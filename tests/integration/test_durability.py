@@ -252,7 +252,7 @@ def test_destinations_that_are_down_for_long_get_everything_once_they_are_back(
             time.sleep(seconds)  # the outage itself
             sent.wait_acknowledged(100)
             assert sent.answers == {}, "clients notice nothing of it"
-        with aws_faults.serving(aws), contextlib.contextmanager(otlp_sink.serve)(grpc_port=otlp_port) as sink:
+        with aws_faults.serving(aws), otlp_sink.serving(grpc_port=otlp_port) as sink:
             settle(in_aws(aws), sent, record, seconds=60 + seconds / 10)
             settle(in_sink(sink), sent, record, seconds=60 + seconds / 10)
             assert running.stop()["left_on_disk"] == {}

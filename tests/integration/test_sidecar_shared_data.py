@@ -99,10 +99,9 @@ def test_what_a_lost_task_left_is_sent_once_and_its_folder_removed(tmp_path: Pat
     (tmp_path / "lives").mkdir()
     taken = lose_a_task(tmp_path / "lost", root, destination)
     (left,) = folders(root)
-    serve = contextlib.contextmanager(otlp_sink.serve)
     with (
         sidecar.healthy(sidecar.launch(tmp_path / "lives", environment(root, destination))) as lives,
-        serve(grpc_port=destination) as sink,
+        otlp_sink.serving(grpc_port=destination) as sink,
     ):
         (of_living,) = set(folders(root)) - {left}
         code, out, err = ended(environment(root, destination))
@@ -133,8 +132,7 @@ def test_what_cannot_be_sent_stays_and_the_exit_code_says_so(tmp_path: Path, des
         assert sender.returncode == 1, err
     assert json.loads(out)["left_on_disk"]["traces"]["otlp_grpc/traces"] > 0
     assert folders(root) == before
-    serve = contextlib.contextmanager(otlp_sink.serve)
-    with serve(grpc_port=destination) as sink:
+    with otlp_sink.serving(grpc_port=destination) as sink:
         assert ended(environment(root, destination))[0] == 0
         assert set(found(sink)) == taken
 

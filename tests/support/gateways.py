@@ -84,5 +84,4 @@ def sidecars(processes: Processes, folder: Path, count: int, port: int) -> Itera
 def sinks(count: int) -> Iterator[list[OtlpSink]]:
     """Run so many sinks."""
     with contextlib.ExitStack() as stack:
-        serve = contextlib.contextmanager(otlp_sink.serve)
-        yield [stack.enter_context(serve()) for _ in range(count)]
+        yield [stack.enter_context(otlp_sink.serving()) for _ in range(count)]

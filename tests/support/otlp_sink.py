@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
@@ -226,3 +227,7 @@ def serve(grpc_port: int = 0, http_port: int = 0) -> Iterator[OtlpSink]:
         grpc_server.stop(0).wait()
         http_server.shutdown()
         http_server.server_close()
+
+
+serving = contextmanager(serve)
+"""The same for the block of a ``with``."""
