@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
-from otel_prefect import semconv
+from otel_prefect import prometheus_names, semconv
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,7 +51,7 @@ def metrics() -> str:
     """Return the table of the metrics of the pipeline."""
     rows = [
         (
-            f"`{metric.name}`",
+            f"`{metric.name}`<br>`{prometheus_names.metric(metric)}`",
             f"`{metric.unit}`",
             metric.kind,
             ", ".join(f"`{name}`" for name in metric.attributes),
@@ -60,7 +60,7 @@ def metrics() -> str:
         )
         for metric in semconv.metrics()
     ]
-    return _table(("Metric", "Unit", "Kind", "Attributes", "Measured by", "Meaning"), rows)
+    return _table(("Metric, in Prometheus", "Unit", "Kind", "Attributes", "Measured by", "Meaning"), rows)
 
 
 def add_sidecar() -> str:

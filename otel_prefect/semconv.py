@@ -190,6 +190,20 @@ STATUS: Final = "status"
 TABLE: Final = "table"
 CHANGE: Final = "change"
 REASON: Final = "reason"
+METRIC_TASK_NAME: Final = "task_name"
+METRIC_PROCESS: Final = "process"
+"""A program or a job by its name: the executable of ``otel-prefect run``, the name of a Glue job."""
+METRIC_CONTAINER: Final = "container"
+ERROR_TYPE: Final = "error.type"
+"""OTel's name: the class of the exception, or what ended a process (``SIGKILL``, ``out of memory``, ``exit 2``)."""
+SERVICE: Final = "service"
+"""An AWS service, by its name in Cost Explorer."""
+BUCKET: Final = "bucket"
+STORAGE_CLASS: Final = "storage_class"
+USER: Final = "user"
+WORKGROUP: Final = "workgroup"
+JOB: Final = "job"
+DATABASE: Final = "database"
 
 
 @dataclass(frozen=True)
@@ -199,7 +213,7 @@ class Metric:
     Attributes:
         name: as OTLP has it.
         unit: in UCUM, as OpenTelemetry wants it; annotations in braces.
-        kind: ``counter`` or ``gauge``.
+        kind: ``counter``, ``gauge`` or ``histogram``.
         attributes: of its data points, besides those that every metric gets from its Resource.
         source: what measures it.
         meaning: one sentence.
@@ -215,7 +229,33 @@ class Metric:
 
 METRIC_FINISHED_RUNS: Final = Metric(
     "prefect.flow_runs.finished", "{run}", "counter", (STATE,), "sidecar",
-    "Flow runs that have finished: completed, failed, crashed or cancelled.",
+    "Flow runs that have finished: completed, failed, crashed or cancelled. Exemplars have the trace's id.",
+)  # fmt: skip
+METRIC_FLOW_RUN_DURATION: Final = Metric(
+    "prefect.flow_run.duration", "s", "histogram", (STATE,), "sidecar",
+    "How long a finished flow run took from its first start. Exemplars have the trace's id.",
+)  # fmt: skip
+METRIC_FLOW_RUN_COMPLETED: Final = Metric(
+    "prefect.flow_run.completed", "s", "gauge", (), "sidecar",
+    "When a flow run last completed, in seconds since 1970.",
+)  # fmt: skip
+METRIC_FLOW_RUN_FAILED: Final = Metric(
+    "prefect.flow_run.failed", "s", "gauge", (STATE, ERROR_TYPE, RECORD_FLOW_RUN_ID, RECORD_FLOW_RUN_NAME),
+    "sidecar",
+    "When a flow run failed or crashed, in seconds since 1970. The one metric that names runs, for the alert "
+    "that names them: one sample a failed run, in Prometheus only; elsewhere without the run.",
+)  # fmt: skip
+METRIC_TASK_RUN_DURATION: Final = Metric(
+    "prefect.task_run.duration", "s", "histogram", (METRIC_TASK_NAME, STATE), "Collector, from spans",
+    "How long task runs took that have ended.",
+)  # fmt: skip
+METRIC_PROCESS_DURATION: Final = Metric(
+    "pipeline.process.duration", "s", "histogram", (METRIC_PROCESS, STATUS), "Collector, from spans",
+    "How long programs of `otel-prefect run` and jobs took: `ok` or `error`. Their time by source and stage.",
+)  # fmt: skip
+METRIC_ERRORS: Final = Metric(
+    "pipeline.errors", "{error}", "counter", (ERROR_TYPE,), "Collector, from spans",
+    "Flow runs, attempts of tasks, programs, jobs and dbt's nodes that failed, by what they failed with.",
 )  # fmt: skip
 METRIC_DBT_TESTS: Final = Metric(
     "dbt.tests", "{test}", "counter", (STATUS,), "`otel-prefect run`, from dbt's events and artifacts",
@@ -252,6 +292,62 @@ METRIC_SCHEMA_CHANGES: Final = Metric(
 METRIC_REFUSED: Final = Metric(
     "pipeline.values.refused", "{value}", "counter", (TABLE, REASON), "`otel_prefect.metrics`",
     "Values that were not recorded, since they cannot be: negative, infinite, in the future.",
+)  # fmt: skip
+METRIC_COST: Final = Metric(
+    "pipeline.cost", "{USD}", "gauge", (SOURCE, SERVICE), "cost flow, from Cost Explorer",
+    "Unblended cost of the last whole day (UTC), by the cost allocation tag of the source and by service.",
+)  # fmt: skip
+METRIC_STORAGE: Final = Metric(
+    "pipeline.storage.size", "By", "gauge", (BUCKET, STORAGE_CLASS), "cost flow, from S3's storage metrics",
+    "Bytes that a bucket holds.",
+)  # fmt: skip
+METRIC_ATHENA_SCANNED: Final = Metric(
+    "aws.athena.scanned", "By", "counter", (USER, WORKGROUP), "cost flow, from Athena and CloudTrail",
+    "Bytes that Athena's queries have scanned.",
+)  # fmt: skip
+METRIC_ATHENA_COST: Final = Metric(
+    "aws.athena.cost", "{USD}", "counter", (USER, WORKGROUP), "cost flow, as above",
+    "What those bytes cost.",
+)  # fmt: skip
+METRIC_GLUE_UTILIZATION: Final = Metric(
+    "aws.glue.utilization", "1", "gauge", (JOB,), "cost flow, from CloudWatch",
+    "How much of its workers' CPU a Glue job used, on average since the flow last ran.",
+)  # fmt: skip
+METRIC_RDS_UTILIZATION: Final = Metric(
+    "aws.rds.utilization", "1", "gauge", (DATABASE,), "cost flow, from CloudWatch",
+    "How much of its CPU a database used, on average since the flow last ran.",
+)  # fmt: skip
+METRIC_COST_FLOW_PROBLEMS: Final = Metric(
+    "pipeline.cost.problems", "{call}", "counter", (SERVICE, REASON), "cost flow",
+    "Calls of AWS that were refused or not understood: the numbers behind them are missing, not zero.",
+)  # fmt: skip
+METRIC_CONTAINER_CPU: Final = Metric(
+    "container.cpu.utilized", "%", "gauge", (METRIC_CONTAINER,), "Collector, from ECS's task metadata",
+    "CPU that a container used, of what is reserved for it.",
+)  # fmt: skip
+METRIC_CONTAINER_MEMORY: Final = Metric(
+    "container.memory.utilized", "MiBy", "gauge", (METRIC_CONTAINER,), "Collector, as above",
+    "Memory that a container used.",
+)  # fmt: skip
+METRIC_CONTAINER_RECEIVED: Final = Metric(
+    "container.network.io.usage.rx_bytes", "By", "counter", (METRIC_CONTAINER,), "Collector, as above",
+    "Bytes that a container received.",
+)  # fmt: skip
+METRIC_CONTAINER_SENT: Final = Metric(
+    "container.network.io.usage.tx_bytes", "By", "counter", (METRIC_CONTAINER,), "Collector, as above",
+    "Bytes that a container sent.",
+)  # fmt: skip
+METRIC_CONTAINER_READ: Final = Metric(
+    "container.storage.read_bytes", "By", "counter", (METRIC_CONTAINER,), "Collector, as above",
+    "Bytes that a container read from disks.",
+)  # fmt: skip
+METRIC_CONTAINER_WRITTEN: Final = Metric(
+    "container.storage.write_bytes", "By", "counter", (METRIC_CONTAINER,), "Collector, as above",
+    "Bytes that a container wrote to disks.",
+)  # fmt: skip
+METRIC_TASK_DISK: Final = Metric(
+    "ecs.task.ephemeral_storage.utilized", "MiBy", "gauge", (), "Collector, as above",
+    "Ephemeral storage that a task used (Fargate, platform version 1.4.0 or later).",
 )  # fmt: skip
 
 UNKNOWN: Final = "unknown"
