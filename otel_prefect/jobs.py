@@ -17,6 +17,7 @@ from opentelemetry.trace import Status, StatusCode
 
 from otel_prefect import configuration, environment, propagation, semconv
 from otel_prefect.guard import never_raises
+from otel_prefect.spans import error_type
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -57,7 +58,11 @@ def job(name: str | None = None) -> Iterator[Span]:
                 yield span
             except SystemExit as exit_:
                 if exit_.code not in {None, 0}:
+                    span.set_attribute(semconv.ERROR_TYPE, error_type.of_exit(exit_.code))
                     span.set_status(Status(StatusCode.ERROR, f"exit code {exit_.code}"))
+                raise
+            except BaseException as error:
+                span.set_attribute(semconv.ERROR_TYPE, error_type.of_exception(error))
                 raise
     finally:
         if shutdown is not None:

@@ -194,8 +194,9 @@ METRIC_TASK_NAME: Final = "task_name"
 METRIC_PROCESS: Final = "process"
 """A program or a job by its name: the executable of ``otel-prefect run``, the name of a Glue job."""
 METRIC_CONTAINER: Final = "container"
+METRIC_TASK_FAMILY: Final = "task_family"
 ERROR_TYPE: Final = "error.type"
-"""OTel's name: the class of the exception, or what ended a process (``SIGKILL``, ``out of memory``, ``exit 2``)."""
+"""OTel's name: an exception's class, or what ended a process (``SIGKILL``, ``out of memory``, ``exit 2``)."""
 SERVICE: Final = "service"
 """An AWS service, by its name in Cost Explorer."""
 BUCKET: Final = "bucket"
@@ -233,7 +234,7 @@ METRIC_FINISHED_RUNS: Final = Metric(
 )  # fmt: skip
 METRIC_FLOW_RUN_DURATION: Final = Metric(
     "prefect.flow_run.duration", "s", "histogram", (STATE,), "sidecar",
-    "How long a finished flow run took from its first start. Exemplars have the trace's id.",
+    "How long a finished flow run took. Exemplars have the trace's id.",
 )  # fmt: skip
 METRIC_FLOW_RUN_COMPLETED: Final = Metric(
     "prefect.flow_run.completed", "s", "gauge", (), "sidecar",
@@ -250,8 +251,8 @@ METRIC_TASK_RUN_DURATION: Final = Metric(
     "How long task runs took that have ended.",
 )  # fmt: skip
 METRIC_PROCESS_DURATION: Final = Metric(
-    "pipeline.process.duration", "s", "histogram", (METRIC_PROCESS, STATUS), "Collector, from spans",
-    "How long programs of `otel-prefect run` and jobs took: `ok` or `error`. Their time by source and stage.",
+    "pipeline.process.duration", "s", "histogram", (METRIC_PROCESS, ERROR_TYPE), "Collector, from spans",
+    "How long programs and jobs took, by source and stage; with what they failed with, if they did.",
 )  # fmt: skip
 METRIC_ERRORS: Final = Metric(
     "pipeline.errors", "{error}", "counter", (ERROR_TYPE,), "Collector, from spans",
@@ -321,32 +322,33 @@ METRIC_COST_FLOW_PROBLEMS: Final = Metric(
     "pipeline.cost.problems", "{call}", "counter", (SERVICE, REASON), "cost flow",
     "Calls of AWS that were refused or not understood: the numbers behind them are missing, not zero.",
 )  # fmt: skip
+_OF_CONTAINER: Final = (METRIC_CONTAINER, METRIC_TASK_FAMILY)
 METRIC_CONTAINER_CPU: Final = Metric(
-    "container.cpu.utilized", "%", "gauge", (METRIC_CONTAINER,), "Collector, from ECS's task metadata",
+    "container.cpu.utilized", "%", "gauge", _OF_CONTAINER, "Collector, from ECS's metadata",
     "CPU that a container used, of what is reserved for it.",
 )  # fmt: skip
 METRIC_CONTAINER_MEMORY: Final = Metric(
-    "container.memory.utilized", "MiBy", "gauge", (METRIC_CONTAINER,), "Collector, as above",
+    "container.memory.utilized", "MiBy", "gauge", _OF_CONTAINER, "Collector, as above",
     "Memory that a container used.",
 )  # fmt: skip
 METRIC_CONTAINER_RECEIVED: Final = Metric(
-    "container.network.io.usage.rx_bytes", "By", "counter", (METRIC_CONTAINER,), "Collector, as above",
+    "container.network.io.usage.rx_bytes", "By", "counter", _OF_CONTAINER, "Collector, as above",
     "Bytes that a container received.",
 )  # fmt: skip
 METRIC_CONTAINER_SENT: Final = Metric(
-    "container.network.io.usage.tx_bytes", "By", "counter", (METRIC_CONTAINER,), "Collector, as above",
+    "container.network.io.usage.tx_bytes", "By", "counter", _OF_CONTAINER, "Collector, as above",
     "Bytes that a container sent.",
 )  # fmt: skip
 METRIC_CONTAINER_READ: Final = Metric(
-    "container.storage.read_bytes", "By", "counter", (METRIC_CONTAINER,), "Collector, as above",
+    "container.storage.read_bytes", "By", "counter", _OF_CONTAINER, "Collector, as above",
     "Bytes that a container read from disks.",
 )  # fmt: skip
 METRIC_CONTAINER_WRITTEN: Final = Metric(
-    "container.storage.write_bytes", "By", "counter", (METRIC_CONTAINER,), "Collector, as above",
+    "container.storage.write_bytes", "By", "counter", _OF_CONTAINER, "Collector, as above",
     "Bytes that a container wrote to disks.",
 )  # fmt: skip
 METRIC_TASK_DISK: Final = Metric(
-    "ecs.task.ephemeral_storage.utilized", "MiBy", "gauge", (), "Collector, as above",
+    "ecs.task.ephemeral_storage.utilized", "MiBy", "gauge", (METRIC_TASK_FAMILY,), "Collector, as above",
     "Ephemeral storage that a task used (Fargate, platform version 1.4.0 or later).",
 )  # fmt: skip
 
@@ -690,9 +692,22 @@ ENV_COLLECTOR_METRICS_LEVEL = _variable(
 )
 ENV_PROMETHEUS_ENDPOINT = _variable(
     "OTEL_PREFECT_PROMETHEUS_ENDPOINT",
-    "127.0.0.1:9464",
+    "",
     "collector",
-    "Where the `prometheus` layer serves metrics to be scraped.",
+    "URL that the layer `prometheus` writes to: Prometheus's OTLP receiver (`…/api/v1/otlp/v1/metrics`), or "
+    "one for remote write (`…/api/v1/write`, `…/api/v1/remote_write`).",
+)
+ENV_PROMETHEUS_SIGV4 = _variable(
+    "OTEL_PREFECT_PROMETHEUS_SIGV4",
+    "true for an address of Amazon Managed Service for Prometheus",
+    "collector",
+    "`true`: remote write is signed with AWS credentials.",
+)
+ENV_PROMETHEUS_AUTHORIZATION = _variable(
+    "OTEL_PREFECT_PROMETHEUS_AUTHORIZATION",
+    "",
+    "collector",
+    "The Authorization header that the layer `prometheus` sends, such as `Bearer …`.",
 )
 
 # --- The sidecar --------------------------------------------------------------------------------

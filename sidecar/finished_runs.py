@@ -1,4 +1,4 @@
-"""Counts the flow runs that have finished, by their final state, each run once.
+"""Measures the flow runs that have finished: how many, in which final state, how long they took; each once.
 
 The span of a flow run ends with each attempt, and may end wrong: after a retry it still says what the first
 attempt came to. So Prefect's API is asked for the state, and what the span says counts only where the API
@@ -8,13 +8,14 @@ does not answer. Nothing waits for it.
 from __future__ import annotations
 
 import asyncio
+import bisect
 import contextlib
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
-from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
+from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, Exemplar
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from otel_prefect import __version__, ids, semconv
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
     from uuid import UUID
 
+    from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric, ScopeMetrics
+
     from sidecar.open_spans import OpenSpan
     from sidecar.own_data import OwnData
 
@@ -34,6 +37,14 @@ CRASHED: Final = "crashed"
 CANCELLED: Final = "cancelled"
 # Prefect's state types that end a run: https://docs.prefect.io/v3/concepts/states
 _FINAL: Final = {"COMPLETED": COMPLETED, "FAILED": FAILED, "CRASHED": CRASHED, "CANCELLED": CANCELLED}
+# The metric that keeps when a run last ended so.
+_LAST: Final = {
+    COMPLETED: semconv.METRIC_FLOW_RUN_COMPLETED,
+    FAILED: semconv.METRIC_FLOW_RUN_FAILED,
+    CRASHED: semconv.METRIC_FLOW_RUN_FAILED,
+}
+BOUNDS: Final = (0.1, 0.5, 1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 14400, 43200)
+"""Bounds of the buckets of durations, in seconds; those in ``collector-config/base.yaml`` are the same."""
 # How often Prefect is asked again about a run that goes on after its span has ended: it is tried again.
 _ASK_SECONDS: Final = 2.0
 # Runs remembered as counted, and waited for.
@@ -53,7 +64,6 @@ class FinishedRuns:
         self._own_data = own_data
         self._undecided: OrderedDict[UUID, OpenSpan] = OrderedDict()
         self._counted: OrderedDict[UUID, None] = OrderedDict()
-        self._since = time.time_ns()
         self._arrived = asyncio.Event()
 
     def ended(self, spans: Iterable[OpenSpan]) -> None:
@@ -100,19 +110,78 @@ class FinishedRuns:
             self._counted.popitem(last=False)
 
     async def _count(self, span: OpenSpan, outcome: str) -> bool:
-        request = ExportMetricsServiceRequest()
-        of_scope = request.resource_metrics.add(resource=span.resource).scope_metrics.add()
-        of_scope.scope.name, of_scope.scope.version = __name__, __version__
-        declared = semconv.METRIC_FINISHED_RUNS
-        metric = of_scope.metrics.add(name=declared.name, unit=declared.unit, description=declared.meaning)
-        metric.sum.is_monotonic = True
-        # A sidecar lives for a run or some: only what is new is meaningful, not its sum.
-        metric.sum.aggregation_temporality = AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
-        now = time.time_ns()
-        point = metric.sum.data_points.add(start_time_unix_nano=self._since, time_unix_nano=now, as_int=1)
+        return await self._own_data.send(METRICS, measured(span, outcome, time.time_ns()).SerializeToString())
+
+
+def measured(ended: OpenSpan, outcome: str, now: int) -> ExportMetricsServiceRequest:
+    """Return the metrics of one run that has finished.
+
+    Sums are deltas: a sidecar lives for a run or some, and only what is new is meaningful.
+
+    Args:
+        ended: the span of its end.
+        outcome: its final state, one of the four above.
+        now: nanoseconds since 1970, when it is counted.
+    """
+    request = ExportMetricsServiceRequest()
+    of_scope = request.resource_metrics.add(resource=ended.resource).scope_metrics.add()
+    of_scope.scope.name, of_scope.scope.version = __name__, __version__
+    span = ended.span
+    # A clock that was set back in between makes no negative duration.
+    seconds = max(span.end_time_unix_nano - span.start_time_unix_nano, 0) / 1e9
+    exemplar = Exemplar(time_unix_nano=now, as_double=seconds, trace_id=span.trace_id, span_id=span.span_id)
+    delta = AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
+    count = _metric(of_scope, semconv.METRIC_FINISHED_RUNS)
+    count.sum.is_monotonic, count.sum.aggregation_temporality = True, delta
+    duration = _metric(of_scope, semconv.METRIC_FLOW_RUN_DURATION)
+    duration.histogram.aggregation_temporality = delta
+    when = _metric(of_scope, _LAST[outcome]) if outcome in _LAST else None
+    started = {"start_time_unix_nano": now - 1, "time_unix_nano": now}
+    points: list[Any] = [
+        count.sum.data_points.add(**started, as_int=1, exemplars=[exemplar]),
+        duration.histogram.data_points.add(
+            **started,
+            **_histogram_of(seconds),
+            exemplars=[exemplar],
+        ),
+    ]
+    for point in points:
         set_value(point.attributes.add(key=semconv.STATE).value, outcome)
-        self._since = now
-        return await self._own_data.send(METRICS, request.SerializeToString())
+    if when is not None:
+        point = when.gauge.data_points.add(time_unix_nano=now, as_double=span.end_time_unix_nano / 1e9)
+        for key, value in _named(ended, outcome).items():
+            set_value(point.attributes.add(key=key).value, value)
+    return request
+
+
+def _metric(of_scope: ScopeMetrics, declared: semconv.Metric) -> Metric:
+    return of_scope.metrics.add(name=declared.name, unit=declared.unit, description=declared.meaning)
+
+
+def _histogram_of(seconds: float) -> dict[str, Any]:
+    counts = [0] * (len(BOUNDS) + 1)
+    counts[bisect.bisect_left(BOUNDS, seconds)] = 1  # a bound belongs to the bucket below it
+    return {
+        "count": 1,
+        "sum": seconds,
+        "min": seconds,
+        "max": seconds,
+        "explicit_bounds": BOUNDS,
+        "bucket_counts": counts,
+    }
+
+
+def _named(ended: OpenSpan, outcome: str) -> dict[str, str]:
+    """Return what says which run failed, and with what; nothing of one that did well."""
+    if outcome == COMPLETED:
+        return {}
+    found = {
+        semconv.STATE: outcome,
+        semconv.ERROR_TYPE: text(ended.span.attributes, semconv.ERROR_TYPE),
+        semconv.RECORD_FLOW_RUN_ID: ended.own_flow_run_id,
+        semconv.RECORD_FLOW_RUN_NAME: text(ended.span.attributes, semconv.PREFECT_RUN_NAME),
+    }
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def _outcome(state: str | None, ended: OpenSpan, *, last_call: bool) -> str | None:

@@ -39,6 +39,8 @@ _OF_A_RUN: Final = semconv.PREFECT_RUN_ID.encode()
 # How Span.span_id (field 2, 8 bytes) is encoded; a parent's id is another field.
 _SPAN_ID: Final = b"\x12\x08"
 _CLOSED_BY_US: Final = "sidecar"
+# Prefect's state type of a run that its infrastructure has ended.
+_CRASHED: Final = "CRASHED"
 
 
 @dataclass(frozen=True)
@@ -217,6 +219,9 @@ def _ended(started: Span, cause: Cause) -> Span:
     del span.attributes[:]
     span.attributes.extend(kept)
     set_value(span.attributes.add(key=semconv.CLOSED_BY).value, _CLOSED_BY_US)
+    set_value(span.attributes.add(key=semconv.ERROR_TYPE).value, cause.kind)
+    if text(span.attributes, semconv.PREFECT_RUN_TYPE) is not None:
+        set_value(span.attributes.add(key=semconv.PREFECT_STATE_TYPE).value, _CRASHED)
     span.end_time_unix_nano = max(cause.time_unix_nano, span.start_time_unix_nano)
     span.status.code, span.status.message = Status.STATUS_CODE_ERROR, cause.message
     event = span.events.add(name="exception", time_unix_nano=span.end_time_unix_nano)

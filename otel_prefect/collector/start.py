@@ -16,6 +16,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from otel_prefect import semconv
 
@@ -39,6 +40,13 @@ _LAYER_EXTENSIONS = {
     "logs/opensearch-ingestion": "sigv4auth/logs-opensearch-ingestion",
     "metrics/cloudwatch-otlp": "sigv4auth/metrics-cloudwatch-otlp",
 }
+_PROMETHEUS_LAYER = "metrics/prometheus"
+_PROMETHEUS_SIGV4 = "prometheus/sigv4.yaml"
+_PROMETHEUS_EXTENSION = "sigv4auth/prometheus"
+# In the host's name of Amazon Managed Service for Prometheus:
+# https://docs.aws.amazon.com/general/latest/gr/prometheus-service.html
+_MANAGED_PROMETHEUS = "aps-workspaces"
+
 AUTO = "auto"
 """Written for ``traces``: the layer is picked when the Collector is started (``destination.py``)."""
 _AUTO_LAYER = f"traces/{AUTO}"
@@ -192,7 +200,8 @@ def config_files(environ: Mapping[str, str] = os.environ, distribution: Distribu
     """Return the files that the Collector merges, in order: base, redaction, one a layer, the user's own.
 
     Raises:
-        InvalidSetting: ``OTEL_PREFECT_REDACTION`` is neither true nor false.
+        InvalidSetting: ``OTEL_PREFECT_REDACTION`` is neither true nor false, or the layer ``prometheus`` has
+            no address.
         UnknownLayer: a variable names a layer that does not exist.
         FileNotFoundError: ``OTEL_PREFECT_COLLECTOR_CONFIG`` names a file that does not exist, or
             ``OTEL_PREFECT_COLLECTOR_CONFIG_DIR`` a folder without ``base.yaml``.
@@ -212,6 +221,7 @@ def arguments(environ: Mapping[str, str] = os.environ, distribution: Distributio
     extensions = [
         *distribution.extensions,
         *(_LAYER_EXTENSIONS[layer] for layer in _used(environ, distribution) if layer in _LAYER_EXTENSIONS),
+        *([_PROMETHEUS_EXTENSION] if _PROMETHEUS_SIGV4 in _prometheus_parts(environ, distribution) else []),
     ]
     sources = [
         *map(str, _shipped_files(environ, distribution)),
@@ -341,10 +351,7 @@ def _used(environ: Mapping[str, str], distribution: Distribution) -> tuple[str, 
 
 
 def _redacts(environ: Mapping[str, str], distribution: Distribution) -> bool:
-    written = environ.get(semconv.ENV_REDACTION.name, "").strip().lower()
-    if written not in ("", "true", "false"):
-        raise InvalidSetting(f"{semconv.ENV_REDACTION.name}={written!r}: true or false is needed")
-    return written == "true" and distribution is MAIN
+    return _switch(environ, semconv.ENV_REDACTION, otherwise=False) and distribution is MAIN
 
 
 def _shipped_files(environ: Mapping[str, str], distribution: Distribution) -> list[Path]:
@@ -354,9 +361,40 @@ def _shipped_files(environ: Mapping[str, str], distribution: Distribution) -> li
         raise FileNotFoundError(f"{semconv.ENV_COLLECTOR_CONFIG_DIR.name}: there is no file {base}")
     redaction = [folder / "redaction.yaml"] if _redacts(environ, distribution) else []
     layer_files = [folder / f"{layer}.yaml" for layer in _used(environ, distribution)]
+    layer_files += [folder / part for part in _prometheus_parts(environ, distribution)]
+    if distribution is MAIN and environ.get(semconv.ENV_ECS_METADATA.name):
+        layer_files.append(folder / "ecs.yaml")
     if distribution is BALANCER:
         layer_files.append(folder / "gateway" / f"resolver-{_resolver(environ)}.yaml")
     return [base, *redaction, *layer_files]
+
+
+def _prometheus_parts(environ: Mapping[str, str], distribution: Distribution) -> list[str]:
+    """Return the files that the layer ``prometheus`` is completed by: how the endpoint is spoken to.
+
+    Raises:
+        InvalidSetting: there is no endpoint, or a variable cannot be.
+    """
+    if _PROMETHEUS_LAYER not in _used(environ, distribution):
+        return []
+    endpoint = urlsplit(environ.get(semconv.ENV_PROMETHEUS_ENDPOINT.name, ""))
+    if endpoint.scheme not in ("http", "https") or not endpoint.hostname:
+        raise InvalidSetting(
+            f"{semconv.ENV_PROMETHEUS_ENDPOINT.name}={endpoint.geturl()!r}: the layer `prometheus` needs a "
+            "URL, such as http://prometheus:9090/api/v1/otlp/v1/metrics, or one for remote write"
+        )
+    if endpoint.path.endswith("/v1/metrics"):
+        return ["prometheus/otlp.yaml"]
+    managed = _MANAGED_PROMETHEUS in endpoint.hostname.split(".")
+    signed = _switch(environ, semconv.ENV_PROMETHEUS_SIGV4, otherwise=managed)
+    return ["prometheus/remote-write.yaml", *([_PROMETHEUS_SIGV4] if signed else [])]
+
+
+def _switch(environ: Mapping[str, str], variable: semconv.Variable, *, otherwise: bool) -> bool:
+    written = environ.get(variable.name, "").strip().lower()
+    if written not in ("", "true", "false"):
+        raise InvalidSetting(f"{variable.name}={written!r}: true or false is needed")
+    return written == "true" if written else otherwise
 
 
 def _resolver(environ: Mapping[str, str]) -> str:

@@ -35,6 +35,7 @@ from prefect.telemetry.run_telemetry import LABELS_TRACEPARENT_KEY, RunTelemetry
 
 from otel_prefect import semconv
 from otel_prefect.guard import never_raises
+from otel_prefect.spans import error_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -315,6 +316,7 @@ class WholeRunTelemetry(RunTelemetry):
         attempt = self._attempt or self._span_of_attempt(span, self._since)
         if raised is not None:
             attempt.record_exception(raised)
+        attempt.set_attribute(semconv.ERROR_TYPE, _error_type(raised, state.name))
         attempt.set_status(StatusCode.ERROR, str(raised or state.message or state.name))
         attempt.end()
         if self._exception is None:
@@ -406,6 +408,9 @@ class WholeRunTelemetry(RunTelemetry):
                 each.record_exception(raised, timestamp=self._exception[1] if self._exception else None)
             each.set_attributes({semconv.PREFECT_STATE_TYPE: kind, semconv.PREFECT_STATE_NAME: name})
             each.set_status(status)
+        # Not of the last attempt too: it would count twice.
+        if status.status_code is StatusCode.ERROR:
+            span.set_attribute(semconv.ERROR_TYPE, _error_type(raised, name))
         if self._attempt is not None:
             self._attempt.end()
 
@@ -413,6 +418,10 @@ class WholeRunTelemetry(RunTelemetry):
 _BAD: Final = (StateType.FAILED, StateType.CRASHED, StateType.CANCELLED)
 # A run that ends so is paused, suspended or taken over by another process.
 _GOES_ON_ELSEWHERE: Final = (Pause, Abort, GeneratorExit)
+
+
+def _error_type(raised: BaseException | None, state_name: str | None) -> str:
+    return error_type.of_exception(raised) if raised is not None else str(state_name)
 
 
 def _status(state_type: str, raised: BaseException | None, message: str) -> Status:

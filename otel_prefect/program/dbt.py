@@ -201,6 +201,7 @@ class DbtRun:
         said = result or node.result
         self._describe(node, facts)
         if said is None:
+            node.span.set_attribute(semconv.ERROR_TYPE, "not ended")
             node.span.set_status(Status(StatusCode.ERROR, "dbt ended before this node did"))
             node.span.end()
             return
@@ -218,6 +219,7 @@ class DbtRun:
             },
         )
         if said.status in _FAILED:
+            node.span.set_attribute(semconv.ERROR_TYPE, f"{node.resource_type} {said.status}")
             node.span.set_status(Status(StatusCode.ERROR, message or said.status))
         node.span.end(node.finished or said.ended)
         self._count(node.resource_type, said.status)

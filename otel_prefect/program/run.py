@@ -19,6 +19,7 @@ from otel_prefect.guard import never_raises
 from otel_prefect.program import usage as program_usage
 from otel_prefect.program.dbt import DbtRun
 from otel_prefect.program.pump import Output
+from otel_prefect.spans import error_type
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -119,6 +120,8 @@ def _conclude(span: Span, code: int, *, out_of_memory: bool) -> None:
         span.set_attribute(semconv.PROCESS_EXIT_SIGNAL, _signal_name(-code))
     if code != 0:
         how = f"ended by {_signal_name(-code)}" if code < 0 else f"exit code {code}"
+        kind = _signal_name(-code) if code < 0 else error_type.of_exit(code)
+        span.set_attribute(semconv.ERROR_TYPE, "out of memory" if out_of_memory else kind)
         span.set_status(Status(StatusCode.ERROR, f"{how}{_hint(exit_code, out_of_memory=out_of_memory)}"))
 
 

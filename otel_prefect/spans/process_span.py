@@ -19,6 +19,7 @@ from opentelemetry.trace import Status, StatusCode
 
 from otel_prefect import audit, environment, process_kind, semconv
 from otel_prefect.guard import never_raises
+from otel_prefect.spans import error_type
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -86,8 +87,10 @@ class ProcessSpan:
             self._span.set_attribute(semconv.PROCESS_EXIT_CODE, code)
         if self._signal is not None:
             self._span.set_attribute(semconv.PROCESS_EXIT_SIGNAL, self._signal.name)
+            self._span.set_attribute(semconv.ERROR_TYPE, self._signal.name)
             self._span.set_status(Status(StatusCode.ERROR, f"ended by {self._signal.name}"))
         elif code and not self._failed:
+            self._span.set_attribute(semconv.ERROR_TYPE, error_type.of_exit(code))
             self._span.set_status(Status(StatusCode.ERROR, f"exit code {code}"))
         self._span.end()
 
@@ -119,6 +122,7 @@ class ProcessSpan:
             return
         self._failed = True
         self._span.record_exception(error)
+        self._span.set_attribute(semconv.ERROR_TYPE, error_type.of_exception(error))
         self._span.set_status(Status(StatusCode.ERROR, f"{type(error).__name__}: {error}"))
 
     def _listen_to_exit(self) -> None:

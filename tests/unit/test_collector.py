@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 CONFIG = collector.config_dir({})
 LAYERS = sorted(f"{path.parent.name}/{path.stem}" for signal in ("traces", "logs", "metrics")
                 for path in (CONFIG / signal).glob("*.yaml"))  # fmt: skip
+PARTS = [
+    "ecs",
+    "redaction",
+    *sorted(f"prometheus/{path.stem}" for path in (CONFIG / "prometheus").glob("*.yaml")),
+]
+OTLP_URL = "http://prometheus:9090/api/v1/otlp/v1/metrics"
+WRITE_URL = "http://prometheus:9090/api/v1/write"
+MANAGED_URL = "https://aps-workspaces.eu-west-1.amazonaws.com/workspaces/ws-1/api/v1/remote_write"
 SECTIONS = ("receivers", "processors", "exporters", "extensions")
 
 
@@ -30,7 +38,7 @@ def defined(layer: str) -> set[str]:
     """Return the keys that a file defines, as ``section/name``."""
     document = load(layer)
     keys = {f"{section}/{name}" for section in SECTIONS for name in document.get(section) or {}}
-    return keys | {f"pipelines/{name}" for name in document["service"].get("pipelines", {})}
+    return keys | {f"pipelines/{name}" for name in document.get("service", {}).get("pipelines", {})}
 
 
 def names(files: list[Path]) -> list[str]:
@@ -85,15 +93,60 @@ def test_an_extension_that_a_layer_defines_is_listed_when_the_layer_is_used() ->
         signal, _, name = layer.partition("/")
         if layer.endswith("/opensearch"):
             continue
-        environ = {f"OTEL_PREFECT_{signal.upper()}": name}
+        environ = {f"OTEL_PREFECT_{signal.upper()}": name, semconv.ENV_PROMETHEUS_ENDPOINT.name: OTLP_URL}
         listed = next(each for each in collector.arguments(environ) if each.startswith("yaml:"))
         for extension in load(layer).get("extensions", {}):
             assert extension in listed, f"{layer} defines {extension}, which {listed} does not start"
 
 
-@pytest.mark.parametrize(("one", "other"), list(combinations(["base", *LAYERS], 2)))
+def files_for_prometheus(**variables: str) -> list[str]:
+    environ = {
+        "OTEL_PREFECT_TRACES": "none",
+        "OTEL_PREFECT_LOGS": "none",
+        "OTEL_PREFECT_METRICS": "prometheus",
+        **variables,
+    }
+    return names(collector.config_files(environ))[4:]
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        (OTLP_URL, ["prometheus/otlp.yaml"]),
+        (WRITE_URL, ["prometheus/remote-write.yaml"]),
+        (MANAGED_URL, ["prometheus/remote-write.yaml", "prometheus/sigv4.yaml"]),
+    ],
+)
+def test_prometheus_is_spoken_to_as_its_address_asks(url: str, expected: list[str]) -> None:
+    assert files_for_prometheus(OTEL_PREFECT_PROMETHEUS_ENDPOINT=url) == expected
+
+
+def test_a_variable_says_whether_requests_to_prometheus_are_signed() -> None:
+    unsigned = {"OTEL_PREFECT_PROMETHEUS_ENDPOINT": MANAGED_URL, "OTEL_PREFECT_PROMETHEUS_SIGV4": "false"}
+    assert files_for_prometheus(**unsigned) == ["prometheus/remote-write.yaml"]
+    signed = {"OTEL_PREFECT_PROMETHEUS_ENDPOINT": WRITE_URL, "OTEL_PREFECT_PROMETHEUS_SIGV4": "true"}
+    assert files_for_prometheus(**signed) == ["prometheus/remote-write.yaml", "prometheus/sigv4.yaml"]
+
+
+@pytest.mark.parametrize("url", ["", "prometheus:9090", "ftp://prometheus/v1/metrics", "http:///v1/metrics"])
+def test_a_layer_for_prometheus_without_an_address_is_refused_by_the_variables_name(url: str) -> None:
+    with pytest.raises(collector.InvalidSetting, match="OTEL_PREFECT_PROMETHEUS_ENDPOINT"):
+        files_for_prometheus(OTEL_PREFECT_PROMETHEUS_ENDPOINT=url)
+
+
+def test_containers_are_measured_where_ecs_has_its_metadata_endpoint() -> None:
+    assert "ecs.yaml" not in names(collector.config_files({}))
+    environ = {semconv.ENV_ECS_METADATA.name: "http://169.254.170.2/v4/0"}
+    assert "ecs.yaml" in names(collector.config_files(environ))
+    assert "ecs.yaml" not in names(collector.config_files(environ, collector.GATEWAY))
+
+
+@pytest.mark.parametrize(("one", "other"), list(combinations(["base", *LAYERS, *PARTS], 2)))
 def test_no_two_files_define_the_same_key(one: str, other: str) -> None:
     """So merging any of them gives each as it stands in its file."""
+    # Two ways of speaking to Prometheus, of which one is used; the third file adds to the second.
+    if one.startswith("prometheus/") and other.startswith("prometheus/"):
+        return
     assert defined(one) & defined(other) == set()
 
 
@@ -106,7 +159,7 @@ def test_every_pipeline_begins_with_the_memory_limiter(layer: str) -> None:
 @pytest.mark.parametrize("layer", LAYERS)
 def test_every_exporter_that_sends_retries_for_ever_from_a_queue_on_disk(layer: str) -> None:
     """Exporters that have neither (awsxray, awsemf) stand behind a loop that has both."""
-    without = {"nop", "debug", "prometheus", "awsxray", "awsemf"}
+    without = {"nop", "debug", "awsxray", "awsemf"}
     for name, exporter in load(layer)["exporters"].items():
         if name.partition("/")[0] in without:
             continue

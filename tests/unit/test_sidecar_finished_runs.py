@@ -9,13 +9,13 @@ from uuid import UUID
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
-from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, NumberDataPoint
+from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, Metric, NumberDataPoint
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from otel_prefect import semconv
 from sidecar import finished_runs
-from sidecar.finished_runs import FinishedRuns
+from sidecar.finished_runs import FinishedRuns, measured
 from sidecar.open_spans import OpenSpan
 from sidecar.otlp import METRICS
 from sidecar.own_data import OwnData
@@ -169,23 +169,85 @@ async def test_a_count_that_was_not_taken_is_sent_again() -> None:
     assert kept.counted() == ["completed"]
 
 
-async def test_the_count_is_a_delta_sum_of_whole_numbers_under_the_runs_resource() -> None:
-    kept = Kept()
-    finished = runs("FAILED", kept)
-    for number in (1, 2):
-        finished.ended([flow_span(run=UUID(int=number << 64))])
-    await finished.count_the_rest()
-    (first, second) = [
-        ExportMetricsServiceRequest.FromString(body).resource_metrics[0] for body in kept.bodies
-    ]
-    assert attributes(first.resource.attributes) == {semconv.FLOW_NAME: "daily-sales"}
-    metric = first.scope_metrics[0].metrics[0]
-    assert (metric.name, metric.unit) == ("prefect.flow_runs.finished", "{run}")
+def metrics_of(outcome: str, span: OpenSpan) -> tuple[dict[str, object], dict[str, Metric]]:
+    """Return the Resource's attributes and the metrics by their names, of a run that finished at 9 ns."""
+    (of_resource,) = measured(span, outcome, 9).resource_metrics
+    return attributes(of_resource.resource.attributes), {
+        metric.name: metric for metric in of_resource.scope_metrics[0].metrics
+    }
+
+
+def test_the_count_is_a_delta_sum_of_one_under_the_runs_resource() -> None:
+    resource, metrics = metrics_of("failed", flow_span())
+    assert resource == {semconv.FLOW_NAME: "daily-sales"}
+    metric = metrics["prefect.flow_runs.finished"]
+    assert metric.unit == "{run}"
     assert metric.sum.is_monotonic
     assert metric.sum.aggregation_temporality == AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
-    point, next_point = metric.sum.data_points[0], second.scope_metrics[0].metrics[0].sum.data_points[0]
-    assert (point.as_int, point.WhichOneof("value")) == (1, "as_int")
-    assert point.time_unix_nano == next_point.start_time_unix_nano  # deltas do not overlap
+    (point,) = metric.sum.data_points
+    assert (point.as_int, point.WhichOneof("value"), point.time_unix_nano) == (1, "as_int", 9)
+    assert attributes(point.attributes) == {"state": "failed"}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "bucket"), [(0.05, 0), (0.1, 0), (0.2, 1), (60, 6), (61, 7), (10**6, 15)]
+)
+def test_the_duration_is_in_the_bucket_whose_bound_it_does_not_exceed(seconds: float, bucket: int) -> None:
+    span = flow_span()
+    span.span.end_time_unix_nano = round(seconds * 1e9)
+    (point,) = metrics_of("completed", span)[1]["prefect.flow_run.duration"].histogram.data_points
+    assert (point.count, point.sum, point.min, point.max) == (1, seconds, seconds, seconds)
+    assert list(point.bucket_counts) == [int(index == bucket) for index in range(16)]
+    assert list(point.explicit_bounds) == list(finished_runs.BOUNDS)
+
+
+def test_a_run_that_ended_before_it_began_took_no_time() -> None:
+    span = flow_span()
+    span.span.start_time_unix_nano = 5_000
+    (point,) = metrics_of("completed", span)[1]["prefect.flow_run.duration"].histogram.data_points
+    assert point.sum == 0
+
+
+def test_exemplars_lead_from_a_count_and_a_duration_to_the_trace() -> None:
+    span = flow_span()
+    span.span.trace_id = RUN.bytes
+    metrics = metrics_of("completed", span)[1]
+    for point in (
+        metrics["prefect.flow_runs.finished"].sum.data_points[0],
+        metrics["prefect.flow_run.duration"].histogram.data_points[0],
+    ):
+        assert [exemplar.trace_id for exemplar in point.exemplars] == [RUN.bytes]
+
+
+def test_of_a_run_that_completed_only_the_time_is_kept() -> None:
+    metrics = metrics_of("completed", flow_span())[1]
+    (point,) = metrics["prefect.flow_run.completed"].gauge.data_points
+    assert point.as_double == 2_000 / 1e9
+    assert attributes(point.attributes) == {}
+    assert "prefect.flow_run.failed" not in metrics
+
+
+@pytest.mark.parametrize("outcome", ["failed", "crashed"])
+def test_a_run_that_failed_is_named_with_what_it_failed_with(outcome: str) -> None:
+    span = flow_span()
+    for key, value in {semconv.ERROR_TYPE: "ValueError", semconv.PREFECT_RUN_NAME: "wise-otter"}.items():
+        span.span.attributes.add(key=key).value.string_value = value
+    metrics = metrics_of(outcome, span)[1]
+    (point,) = metrics["prefect.flow_run.failed"].gauge.data_points
+    assert attributes(point.attributes) == {
+        "state": outcome,
+        "error.type": "ValueError",
+        "flow_run_id": str(RUN),
+        "flow_run_name": "wise-otter",
+    }
+    assert "prefect.flow_run.completed" not in metrics
+
+
+def test_a_cancelled_run_neither_completed_nor_failed() -> None:
+    assert set(metrics_of("cancelled", flow_span())[1]) == {
+        "prefect.flow_runs.finished",
+        "prefect.flow_run.duration",
+    }
 
 
 async def test_spans_that_are_no_flow_runs_are_not_counted() -> None:

@@ -117,7 +117,11 @@ def test_a_closed_span_is_failed_says_why_and_by_whom_and_is_no_longer_in_progre
     assert (span.trace_id, span.span_id, span.name) == (TRACE, span_id(1), "task 1")
     assert (span.start_time_unix_nano, span.end_time_unix_nano) == (1_000, 2_000)
     assert (span.status.code, span.status.message) == (Status.STATUS_CODE_ERROR, CAUSE.message)
-    assert attributes(span.attributes) == {semconv.RECORD_FLOW_RUN_ID: RUN, semconv.CLOSED_BY: "sidecar"}
+    assert attributes(span.attributes) == {
+        semconv.RECORD_FLOW_RUN_ID: RUN,
+        semconv.CLOSED_BY: "sidecar",
+        semconv.ERROR_TYPE: "SIGKILL",
+    }
     (event,) = span.events
     assert event.name == "exception"
     assert attributes(event.attributes) == {
