@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -10,7 +9,7 @@ import random
 import shutil
 import subprocess
 import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,9 +18,10 @@ from urllib.request import Request
 from demo import java
 from demo.paths import CACHE
 from demo.processes import LOOPBACK, StartError, direct, environment, free_port
+from otel_prefect.collector import build
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from demo.processes import Process, Processes
 
@@ -136,7 +136,7 @@ def fetch(say: Callable[[str], None]) -> Path:
     """
     made_from = hashlib.sha256(_POM.read_bytes() + _NODE.read_bytes()).hexdigest()[:16]
     folder = CACHE / "opensearch" / made_from
-    with _only_one(folder.with_suffix(".lock")):
+    with build.only_one(folder.with_suffix(".lock")):
         if folder.is_dir():
             return folder
         maven = shutil.which("mvn")
@@ -193,12 +193,3 @@ def _copy_jars(maven: str, repository: Path, target: Path, say: Callable[[str], 
         raise StartError(
             f"OpenSearch's jars could not be fetched: mvn ended with {process.returncode}: {problem}"
         )
-
-
-@contextmanager
-def _only_one(lock: Path) -> Iterator[None]:
-    """Let one process at a time through; the others wait."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -81,9 +81,8 @@ def build(
     """
     target = collector.built_path(environ, distribution)
     folder = target.parent.parent
-    folder.mkdir(parents=True, exist_ok=True)
     log = target.parent.with_suffix(".log")
-    with _only_one(target.parent.with_suffix(".lock")):
+    with only_one(target.parent.with_suffix(".lock")):
         if target.is_file():
             return target
         manifest = collector.config_dir(environ) / distribution.manifest
@@ -139,7 +138,7 @@ def _run(command: list[str], work: Path, environ: Mapping[str, str], log: Path, 
         process = subprocess.Popen(
             command,
             cwd=work,
-            env=_go_environment(environ, Path(command[0])),
+            env=go_environment(environ, Path(command[0])),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -161,7 +160,7 @@ def _run(command: list[str], work: Path, environ: Mapping[str, str], log: Path, 
     report(_phase(log), time.monotonic() - started)
 
 
-def _go_environment(environ: Mapping[str, str], go: Path) -> dict[str, str]:
+def go_environment(environ: Mapping[str, str], go: Path) -> dict[str, str]:
     """Return the environment for Go: its caches beside the build, itself first on PATH for the builder."""
     cache = collector.cache_dir(environ).resolve() / "go"
     result = dict(environ)
@@ -182,17 +181,30 @@ def _phase(log: Path) -> str:
 def _failure(log: Path) -> str:
     """Return what went wrong, for a person: our advice where Go's own words are known, else their tail."""
     text = log.read_text(errors="replace")
-    for pattern, advice in _ADVICE.items():
-        match = re.search(pattern, text)
-        if match:
-            return f"the Collector could not be built: {advice.format(*match.groups())} (full log: {log})"
+    advised = advice(text)
+    if advised is not None:
+        return f"the Collector could not be built: {advised} (full log: {log})"
     tail = " | ".join(line.strip() for line in text.splitlines()[-_TAIL_LINES:] if line.strip())
     return f"the Collector could not be built: {tail or 'the builder said nothing'} (full log: {log})"
 
 
+def advice(said: str) -> str | None:
+    """Return what can be done about a failure, by Go's own words; None where they are not known."""
+    for pattern, words in _ADVICE.items():
+        match = re.search(pattern, said)
+        if match:
+            return words.format(*match.groups())
+    return None
+
+
 @contextmanager
-def _only_one(lock: Path) -> Iterator[None]:
-    """Hold a lock between processes; it is let go when the process ends, however it ends."""
+def only_one(lock: Path) -> Iterator[None]:
+    """Hold a lock between processes; it is let go when the process ends, however it ends.
+
+    Args:
+        lock: a file; made where it is missing, with its folder.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from otel_prefect.collector import build as collector_build
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
 HERE = Path(__file__).resolve().parent
 CACHE = HERE.parents[1] / ".cache" / "encoders"
@@ -41,7 +39,7 @@ def command(language: str) -> list[str]:
     for file in sorted(source.iterdir()):
         made_from.update(file.name.encode() + b"\0" + file.read_bytes())
     folder = CACHE / f"{language}-{made_from.hexdigest()[:16]}"
-    with _only_one(folder.with_suffix(".lock")):
+    with collector_build.only_one(folder.with_suffix(".lock")):
         if not folder.is_dir():
             # Moved into place when it is whole: a build that was cut off leaves nothing to be taken for it.
             with tempfile.TemporaryDirectory(dir=CACHE, prefix="building-") as staging:
@@ -60,7 +58,7 @@ def _build_go(folder: Path) -> None:
     _run(
         [str(go), "build", "-trimpath", "-o", "emit", "."],
         folder,
-        collector_build._go_environment(os.environ, go),
+        collector_build.go_environment(os.environ, go),
     )
 
 
@@ -108,12 +106,3 @@ def _run(command: list[str], folder: Path, environ: Mapping[str, str] = os.envir
     )
     if done.returncode != 0:
         raise BuildError(f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout[-4000:]}")
-
-
-@contextmanager
-def _only_one(lock: Path) -> Iterator[None]:
-    """Let one process at a time through; the others wait."""
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
