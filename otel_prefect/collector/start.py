@@ -42,7 +42,10 @@ _LAYER_EXTENSIONS = {
 }
 _PROMETHEUS_LAYER = "metrics/prometheus"
 _PROMETHEUS_SIGV4 = "prometheus/sigv4.yaml"
+_PROMETHEUS_WRITE = "prometheus/remote-write.yaml"
 _PROMETHEUS_EXTENSION = "sigv4auth/prometheus"
+# Without it the exporter gives up what is throttled (v0.158.0).
+_PROMETHEUS_GATE = "--feature-gates=exporter.prometheusremotewritexporter.RetryOn429"
 # In the host's name of Amazon Managed Service for Prometheus:
 # https://docs.aws.amazon.com/general/latest/gr/prometheus-service.html
 _MANAGED_PROMETHEUS = "aps-workspaces"
@@ -228,7 +231,8 @@ def arguments(environ: Mapping[str, str] = os.environ, distribution: Distributio
         f"yaml:service::extensions: [{', '.join(extensions)}]",
         *map(str, _own_files(environ, distribution)),
     ]
-    return [argument for source in sources for argument in ("--config", source)]
+    gates = [_PROMETHEUS_GATE] if _PROMETHEUS_WRITE in _prometheus_parts(environ, distribution) else []
+    return [argument for source in sources for argument in ("--config", source)] + gates
 
 
 def environment(environ: Mapping[str, str] = os.environ, distribution: Distribution = MAIN) -> dict[str, str]:
@@ -387,7 +391,7 @@ def _prometheus_parts(environ: Mapping[str, str], distribution: Distribution) ->
         return ["prometheus/otlp.yaml"]
     managed = _MANAGED_PROMETHEUS in endpoint.hostname.split(".")
     signed = _switch(environ, semconv.ENV_PROMETHEUS_SIGV4, otherwise=managed)
-    return ["prometheus/remote-write.yaml", *([_PROMETHEUS_SIGV4] if signed else [])]
+    return [_PROMETHEUS_WRITE, *([_PROMETHEUS_SIGV4] if signed else [])]
 
 
 def _switch(environ: Mapping[str, str], variable: semconv.Variable, *, otherwise: bool) -> bool:

@@ -93,7 +93,7 @@ def variables(data_dir: Path, **layers: str) -> dict[str, str]:
         semconv.ENV_XRAY_UDP_ENDPOINT.name: xray,
         semconv.ENV_XRAY_PROXY_ENDPOINT.name: xray_proxy,
         semconv.ENV_STATSD_ENDPOINT.name: statsd,
-        semconv.ENV_PROMETHEUS_ENDPOINT.name: prometheus,
+        semconv.ENV_PROMETHEUS_ENDPOINT.name: f"http://{prometheus}/api/v1/otlp/v1/metrics",
     }
 
 
