@@ -112,11 +112,10 @@ def test_a_metric_arrives_with_labels_of_few_values_and_its_processs_id(
     assert attributes(of_resource.resource.attributes) == {
         "service.name": "flow",
         "service.instance.id": "process-1",
-        semconv.FLOW_NAME: "daily-sales",
     }
     (point,) = of_resource.scope_metrics[0].metrics[0].sum.data_points
     assert point.as_int == 1234
-    assert attributes(point.attributes) == {"table": "orders"}
+    assert attributes(point.attributes) == {"table": "orders", "flow_name": "daily-sales"}
 
 
 def test_many_data_points_with_many_labels_keep_to_the_limits(

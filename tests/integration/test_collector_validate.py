@@ -47,6 +47,7 @@ def settings(**chosen: tuple[str, ...]) -> dict[str, str]:
             semconv.ENV_XRAY_UDP_ENDPOINT.name: "127.0.0.1:0",
             semconv.ENV_OTLP_ENDPOINT.name: "127.0.0.1:4317",
             semconv.ENV_OPENSEARCH_ENDPOINT.name: "http://127.0.0.1:9200",
+            semconv.ENV_PROMETHEUS_ENDPOINT.name: "http://127.0.0.1:9090/api/v1/write",
             semconv.ENV_OPENSEARCH_INGESTION_ENDPOINT.name: "https://pipeline.example.com/path",
         }
     )
@@ -90,6 +91,23 @@ def test_every_set_of_layers_of_a_signal_is_valid(signal: str) -> None:
 def test_every_pair_of_layers_across_signals_is_valid(one: str, other: str) -> None:
     choices = [{one: (first,), other: (second,)} for first, second in product(known(one), known(other))]
     assert rejected(choices) == []
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "http://127.0.0.1:9090/api/v1/otlp/v1/metrics",
+        "https://aps-workspaces.eu-west-1.amazonaws.com/workspaces/ws-1/api/v1/remote_write",
+    ],
+)
+def test_prometheus_is_written_to_by_either_protocol_and_signed(
+    endpoint: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in settings(metrics=("prometheus",)).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv(semconv.ENV_PROMETHEUS_ENDPOINT.name, endpoint)
+    assert cli.main(["collector", "validate"]) == 0
+    assert capsys.readouterr().out == "the configuration is valid\n"
 
 
 def test_the_opensearch_layers_are_valid_in_the_collector_that_has_the_exporter() -> None:
