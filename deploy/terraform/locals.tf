@@ -7,13 +7,15 @@ locals {
   region    = data.aws_region.this.region
   account   = data.aws_caller_identity.this.account_id
   # An ARN of this account and region: after the service comes what it names.
-  arn = { for service in ["ecs", "elasticfilesystem", "es", "logs", "osis", "scheduler", "xray"] :
+  arn = { for service in ["aps", "ecs", "elasticfilesystem", "es", "logs", "osis", "scheduler", "xray"] :
     service => "arn:${local.partition}:${service}:${local.region}:${local.account}"
   }
 
-  sends_traces = var.traces != "none"
-  sends_logs   = var.logs != "none"
-  log_key      = var.log_kms_key_arn == "" ? null : var.log_kms_key_arn
+  sends_traces       = var.traces != "none"
+  sends_logs         = var.logs != "none"
+  sends_metrics      = var.metrics != "none"
+  managed_prometheus = var.prometheus_workspace_id == "" ? [] : ["prometheus"]
+  log_key            = var.log_kms_key_arn == "" ? null : var.log_kms_key_arn
 
   log_group        = "${local.arn.logs}:log-group:${var.log_group_name}"
   metric_log_group = "${local.arn.logs}:log-group:${var.metric_log_group_name}"

@@ -5,12 +5,15 @@ locals {
     {
       OTEL_PREFECT_TRACES             = join(",", coalescelist(concat(local.sends_traces ? [var.traces] : [], local.ingested), ["none"]))
       OTEL_PREFECT_LOGS               = join(",", coalescelist(concat(local.sends_logs ? [var.logs] : [], local.ingested), ["none"]))
-      OTEL_PREFECT_METRICS            = var.metrics
+      OTEL_PREFECT_METRICS            = join(",", coalescelist(concat(local.sends_metrics ? [var.metrics] : [], local.managed_prometheus), ["none"]))
       OTEL_PREFECT_LOG_GROUP          = var.log_group_name
       OTEL_PREFECT_METRIC_LOG_GROUP   = var.metric_log_group_name
       OTEL_PREFECT_LOG_RETENTION_DAYS = tostring(var.log_retention_days)
     },
     { for stream in aws_cloudwatch_log_stream.logs : "OTEL_PREFECT_LOG_STREAM" => stream.name },
+    { for layer in local.managed_prometheus :
+      "OTEL_PREFECT_PROMETHEUS_ENDPOINT" => "https://aps-workspaces.${local.region}.amazonaws.com/workspaces/${var.prometheus_workspace_id}/api/v1/remote_write"
+    },
     { for each in aws_osis_pipeline.ingestion :
       "OTEL_PREFECT_OPENSEARCH_INGESTION_ENDPOINT" => "https://${tolist(each.ingest_endpoint_urls)[0]}"
     },

@@ -54,6 +54,11 @@ locals {
       Action   = ["cloudwatch:PutMetricData"]
       Resource = "*"
     }] : [],
+    var.prometheus_workspace_id != "" ? [{
+      Effect   = "Allow"
+      Action   = ["aps:RemoteWrite"]
+      Resource = "${local.arn.aps}:workspace/${var.prometheus_workspace_id}"
+    }] : [],
     var.open_search_ingestion ? [{
       Effect   = "Allow"
       Action   = ["osis:Ingest"]

@@ -30,6 +30,16 @@ variable "metrics" {
   }
 }
 
+variable "prometheus_workspace_id" {
+  description = "A workspace of Amazon Managed Service for Prometheus, for the layer prometheus besides that of Metrics."
+  type        = string
+  default     = ""
+  validation {
+    condition     = can(regex("^(ws-[0-9a-z-]+)?$", var.prometheus_workspace_id))
+    error_message = "prometheus_workspace_id is empty or an id such as ws-0123."
+  }
+}
+
 variable "xray_sdk" {
   description = "Code of the tasks still has an X-Ray SDK, which asks for sampling rules."
   type        = bool

@@ -394,6 +394,14 @@ def _prometheus_parts(environ: Mapping[str, str], distribution: Distribution) ->
     return [_PROMETHEUS_WRITE, *([_PROMETHEUS_SIGV4] if signed else [])]
 
 
+def writes_to_managed_prometheus(environ: Mapping[str, str]) -> bool:
+    """Return whether the layer ``prometheus`` is used, and signs its requests."""
+    try:
+        return _PROMETHEUS_SIGV4 in _prometheus_parts(environ, MAIN)
+    except (UnknownLayer, InvalidSetting):
+        return False
+
+
 def _switch(environ: Mapping[str, str], variable: semconv.Variable, *, otherwise: bool) -> bool:
     written = environ.get(variable.name, "").strip().lower()
     if written not in ("", "true", "false"):

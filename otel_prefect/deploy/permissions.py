@@ -28,6 +28,8 @@ SHARED_QUEUES: Final = "option/shared-queues"
 """The queues are on EFS, behind an access point: `ecs add-sidecar --efs fs-…:fsap-…`."""
 RUN_TASK: Final = "option/run-task"
 """A flow calls ``ecs.run_task`` without ``containerOverrides``, and the run is to be handed on."""
+MANAGED_PROMETHEUS: Final = "option/managed-prometheus"
+"""The layer ``prometheus`` signs its requests for Amazon Managed Service for Prometheus."""
 DOCTOR: Final = "option/doctor"
 """``otel-prefect doctor`` reads back what it has sent; nothing else needs it."""
 
@@ -63,7 +65,8 @@ class Permission:
 
         Args:
             variables: ``partition``, ``region``, ``account``, ``log_group``, ``metric_log_group``,
-                ``opensearch_domain``, ``ingestion_pipeline`` and ``file_system``: names, not ARNs.
+                ``opensearch_domain``, ``ingestion_pipeline``, ``prometheus_workspace`` and ``file_system``:
+                names, not ARNs.
 
         Raises:
             KeyError: one that the resource has is missing.
@@ -115,6 +118,14 @@ TABLE: Final = (
     ),
     # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/metrics-otel-send.html
     Permission("cloudwatch:PutMetricData", "*", ("metrics/cloudwatch-otlp",), "sends metrics over OTLP"),
+    # Where the layer writes to Amazon Managed Service for Prometheus; any other server needs none.
+    # https://docs.aws.amazon.com/prometheus/latest/userguide/AMP-onboard-ingest-metrics.html
+    Permission(
+        "aps:RemoteWrite",
+        "arn:${partition}:aps:${region}:${account}:workspace/${prometheus_workspace}",
+        (MANAGED_PROMETHEUS,),
+        "writes metrics to Amazon Managed Service for Prometheus",
+    ),
     # https://docs.aws.amazon.com/opensearch-service/latest/developerguide/configure-client.html
     Permission(
         "osis:Ingest",

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from otel_prefect import semconv
+from otel_prefect.collector import start as collector
 from otel_prefect.deploy import permissions
 from otel_prefect.doctor.aws import (
     CONNECT_SECONDS,
-    OTLP,
+    SIGNED,
     Denied,
     NoBoto3,
     Refused,
@@ -28,6 +29,7 @@ _SERVICES: Final = {
     "logs/cloudwatch": "logs",
     "metrics/emf": "logs",
 }
+_PROMETHEUS: Final = "metrics/prometheus"
 _CREDENTIALS: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 _FARTHEST_SECONDS: Final = 300
 _NEAR_SECONDS: Final = 2.0
@@ -35,7 +37,9 @@ _NEAR_SECONDS: Final = 2.0
 
 def needed(surroundings: Surroundings) -> bool:
     """Tell whether any layer sends to AWS with AWS's credentials."""
-    return bool(permissions.needed(surroundings.layers))
+    return bool(permissions.needed(surroundings.layers)) or collector.writes_to_managed_prometheus(
+        surroundings.environ
+    )
 
 
 def credentials(surroundings: Surroundings) -> Iterator[Finding]:
@@ -80,9 +84,7 @@ def _region(surroundings: Surroundings) -> Finding:
 
 
 def endpoints(surroundings: Surroundings) -> Iterator[Finding]:
-    """Connect to each door of AWS that the layers need."""
-    if not needed(surroundings):
-        return
+    """Connect to each door of AWS, and of Prometheus, that the layers need."""
     for service, url, variable in _doors(surroundings):
         what = f"endpoint: {service}"
         if not urlsplit(url).hostname:
@@ -92,9 +94,10 @@ def endpoints(surroundings: Surroundings) -> Iterator[Finding]:
             seconds = min(CONNECT_SECONDS, surroundings.left())
             answer = ask(url, seconds=seconds, certificates=surroundings.aws.certificates)
         except NoAnswer as error:
-            yield Finding(what, Status.WRONG, f"{url}: {error}", _route(url, service, variable, surroundings))
+            yield Finding(what, Status.WRONG, f"{url}: {error}", _route(url, service, variable))
         else:
-            surroundings.aws.compare_clock(answer.headers.get("date"))
+            if service != _PROMETHEUS:
+                surroundings.aws.compare_clock(answer.headers.get("date"))
             yield Finding(what, Status.RIGHT, url)
 
 
@@ -110,15 +113,19 @@ def _doors(surroundings: Surroundings) -> Iterator[tuple[str, str, str]]:
         name = str(meta.service_model.service_id).upper().replace(" ", "_")
         yield service, str(meta.endpoint_url), f"AWS_ENDPOINT_URL_{name}"
     for layer in surroundings.layers:
-        if layer in OTLP:
-            yield layer, aws.otlp(layer)[0], OTLP[layer][0].name
+        if layer in SIGNED:
+            yield layer, aws.signed(layer)[0], SIGNED[layer][0].name
 
 
-def _route(url: str, service: str, variable: str, surroundings: Surroundings) -> str:
+def _route(url: str, service: str, variable: str) -> str:
     host = urlsplit(url).hostname or ""
+    if service == _PROMETHEUS and not host.endswith(".amazonaws.com"):
+        return f"{variable}: name a Prometheus that can be reached from here"
     if not host.endswith(".amazonaws.com"):
         return f"{variable}, AWS_ENDPOINT_URL: name what can be reached from here, or unset them"
-    name = f"com.amazonaws.{surroundings.aws.region}.{service.partition('/')[0]}"
+    # SERVICE.REGION.amazonaws.com, or NAME.REGION.SERVICE.amazonaws.com
+    first, region, *last = host.removesuffix(".amazonaws.com").split(".")
+    name = f"com.amazonaws.{region}.{last[0] if last else first}"
     return f"give the subnet a route to {host}: a NAT gateway, or a VPC endpoint of {name}"
 
 

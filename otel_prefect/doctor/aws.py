@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import re
 import time
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -35,14 +36,16 @@ _CREDENTIAL_ERRORS: Final = {
     "RequestTimeTooSkewed": "cannot be told: the clock is wrong",
     "OptInRequired": "are of an account that has this service not on",
 }
-# The OTLP endpoints: the variable that says where one is, the path, and the service that is signed for.
+# The endpoints that no client of boto3 speaks to: the variable that says where one is, the path, and the
+# service that is signed for.
 # https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch-OTLPEndpoint.html
-OTLP: Final = {
+SIGNED: Final = {
     "traces/xray-otlp": (semconv.ENV_ENDPOINT_XRAY, "/v1/traces", "xray"),
     "logs/cloudwatch-otlp": (semconv.ENV_ENDPOINT_LOGS, "/v1/logs", "logs"),
     "metrics/cloudwatch-otlp": (semconv.ENV_ENDPOINT_MONITORING, "/v1/metrics", "monitoring"),
     "traces/opensearch-ingestion": (semconv.ENV_OPENSEARCH_INGESTION_ENDPOINT, "/v1/traces", "osis"),
     "logs/opensearch-ingestion": (semconv.ENV_OPENSEARCH_INGESTION_ENDPOINT, "/v1/logs", "osis"),
+    "metrics/prometheus": (semconv.ENV_PROMETHEUS_ENDPOINT, "", "aps"),
 }
 _LONGEST_MESSAGE: Final = 160
 
@@ -139,6 +142,7 @@ class Aws:
             "metric_log_group": self._value(semconv.ENV_METRIC_LOG_GROUP),
             "opensearch_domain": _name_in_host(domain, "search-"),
             "ingestion_pipeline": _name_in_host(urlsplit(ingestion).hostname or "", ""),
+            "prometheus_workspace": _workspace(self.environ.get(semconv.ENV_PROMETHEUS_ENDPOINT.name, "")),
         }
 
     def client(self, service: str) -> Any:
@@ -197,15 +201,15 @@ class Aws:
         except BotoCoreError as error:
             raise Unauthenticated(f"cannot be used: {error}") from error
 
-    def post(self, layer: str, headers: Mapping[str, str], seconds: float) -> Answer:
-        """Send an empty OTLP request, signed, to the endpoint of a layer.
+    def post(self, layer: str, headers: Mapping[str, str], seconds: float, body: bytes = b"") -> Answer:
+        """Send a request that holds nothing, signed, to the endpoint of a layer.
 
         Raises:
             NoBoto3: boto3 is not installed.
             Unauthenticated: there are no credentials.
             NoAnswer: nothing answers there.
         """
-        url, service = self.otlp(layer)
+        url, service = self.signed(layer)
         session = self.session
         from botocore.auth import SigV4Auth  # noqa: PLC0415 - as boto3
         from botocore.awsrequest import AWSRequest  # noqa: PLC0415
@@ -214,12 +218,12 @@ class Aws:
         if credentials is None or self.region is None:
             raise Unauthenticated("cannot be found")
         shown = {"content-type": "application/x-protobuf", **headers}
-        request = AWSRequest("POST", url, headers=shown, data=b"")
+        request = AWSRequest("POST", url, headers=shown, data=body)
         SigV4Auth(credentials.get_frozen_credentials(), service, self.region).add_auth(request)
         answer = ask(
             url,
             method="POST",
-            body=b"",
+            body=body,
             headers=dict(request.headers.items()),
             seconds=seconds,
             certificates=self.certificates,
@@ -227,10 +231,10 @@ class Aws:
         self.compare_clock(answer.headers.get("date"))
         return answer
 
-    def otlp(self, layer: str) -> tuple[str, str]:
-        """Return the URL of a layer's OTLP endpoint, and the service that it is signed for."""
-        variable, path, service = OTLP[layer]
-        if variable is semconv.ENV_OPENSEARCH_INGESTION_ENDPOINT:
+    def signed(self, layer: str) -> tuple[str, str]:
+        """Return the URL of a layer's endpoint, and the service that it is signed for."""
+        variable, path, service = SIGNED[layer]
+        if variable in (semconv.ENV_OPENSEARCH_INGESTION_ENDPOINT, semconv.ENV_PROMETHEUS_ENDPOINT):
             return self.environ.get(variable.name, "") + path, service
         return collector.aws_endpoint(variable, self.environ) + path, service
 
@@ -270,3 +274,9 @@ def _name_in_host(host: str, prefix: str) -> str:
     """Return a domain's or pipeline's name from its host: ``search-NAME-26 characters.region…``."""
     label = host.partition(".")[0].removeprefix("vpc-").removeprefix(prefix)
     return label.rpartition("-")[0] or "*"
+
+
+def _workspace(url: str) -> str:
+    """Return the workspace's id in the managed Prometheus's URL, ``/workspaces/ID/api/v1/remote_write``."""
+    found = re.search(r"/workspaces/([^/]+)/", urlsplit(url).path)
+    return found[1] if found else "*"

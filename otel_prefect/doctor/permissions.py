@@ -47,6 +47,8 @@ def check(surroundings: Surroundings) -> Iterator[Finding]:
     rows = [*permissions.needed(surroundings.layers)]
     if util.find_spec("aws_xray_sdk") is not None and rows:
         rows += permissions.needed([permissions.XRAY_SDK])
+    if collector.writes_to_managed_prometheus(surroundings.environ):
+        rows += permissions.needed([permissions.MANAGED_PROMETHEUS])
     if surroundings.picked is not None:  # what only the picking needs
         rows += [row for row in permissions.TABLE if row.needed_by == (_AUTO,)]
     if not rows:
@@ -98,7 +100,9 @@ def _refused(row: Permission, resource: str, error: Refused) -> Finding:
 def _denied(
     row: Permission, surroundings: Surroundings, variables: Mapping[str, str], message: str
 ) -> Finding:
-    optional = not any(layer in surroundings.layers for layer in row.needed_by)
+    optional = not any(layer in surroundings.layers for layer in row.needed_by) and (
+        permissions.MANAGED_PROMETHEUS not in row.needed_by
+    )
     if not optional:
         surroundings.denied.update(layer for layer in row.needed_by if layer in surroundings.layers)
     status = Status.NOTE if optional else Status.WRONG
@@ -183,12 +187,20 @@ def _ingest(surroundings: Surroundings, row: Permission) -> None:
             _post(surroundings, layer)
 
 
+def _remote_write(surroundings: Surroundings, _: Permission) -> None:
+    _post(surroundings, "metrics/prometheus")
+
+
 def _post(surroundings: Surroundings, layer: str) -> None:
-    headers = {}
+    headers, body = {}, b""
+    if layer == "metrics/prometheus":
+        # https://prometheus.io/docs/specs/prw/remote_write_spec/; nothing, as snappy writes it.
+        headers = {"content-encoding": "snappy", "x-prometheus-remote-write-version": "0.1.0"}
+        body = b"\0"
     if layer == "logs/cloudwatch-otlp":
         group = surroundings.value(semconv.ENV_LOG_GROUP)
         headers = {"x-aws-log-group": group, "x-aws-log-stream": _NO_STREAM}
-    answer = surroundings.aws.post(layer, headers, min(8.0, surroundings.left()))
+    answer = surroundings.aws.post(layer, headers, min(8.0, surroundings.left()), body)
     code = answer.headers.get("x-amzn-errortype", "").partition(":")[0]
     if answer.status == 403:
         # What an OTLP client is told is not documented: other services name a code, or say so in words.
@@ -217,4 +229,5 @@ _DRY: Final[Mapping[str, Callable[[Surroundings, Permission], None]]] = {
     "logs:PutLogEvents": _put_log_events,
     "cloudwatch:PutMetricData": _put_metric_data,
     "osis:Ingest": _ingest,
+    "aps:RemoteWrite": _remote_write,
 }

@@ -397,6 +397,7 @@ OTLP_LAYERS = {
     "logs:PutLogEvents": ("LOGS", "cloudwatch-otlp", f"{ARN}{GROUP}:log-stream:*"),
     "cloudwatch:PutMetricData": ("METRICS", "cloudwatch-otlp", "*"),
     "osis:Ingest": ("TRACES", "opensearch-ingestion", "arn:aws:osis:eu-west-1:123456789012:pipeline/*"),
+    "aps:RemoteWrite": ("METRICS", "prometheus", "arn:aws:aps:eu-west-1:123456789012:workspace/ws-1"),
 }
 
 
@@ -408,6 +409,8 @@ def over_otlp(endpoints: aws_otlp.Endpoints, action: str) -> dict[str, str]:
         **{name: value for name, value in endpoints.variables().items() if name != "AWS_ENDPOINT_URL"},
         **{f"OTEL_PREFECT_ENDPOINT_{each}": endpoints.url for each in ("XRAY", "LOGS", "MONITORING")},
         **nowhere,
+        semconv.ENV_PROMETHEUS_ENDPOINT.name: endpoints.url + aws_otlp.REMOTE_WRITE,
+        semconv.ENV_PROMETHEUS_SIGV4.name: "true",
         f"OTEL_PREFECT_{signal}": layer,
     }
 
@@ -426,6 +429,19 @@ def test_an_otlp_endpoint_is_asked_with_a_signed_request_that_holds_nothing(
         denied = place.report("permissions", **variables)
     assert denied.code == 1
     assert denied.row(action).statement == allow(action, OTLP_LAYERS[action][2])
+
+
+def test_a_prometheus_of_ones_own_is_tried_without_awss_credentials(place: Place) -> None:
+    (port,) = free_ports(1)
+    shut = f"http://127.0.0.1:{port}/api/v1/write"
+    nowhere = {f"OTEL_PREFECT_{each}": "none" for each in ("TRACES", "LOGS")}
+    variables = {**nowhere, "OTEL_PREFECT_METRICS": "prometheus", semconv.ENV_PROMETHEUS_ENDPOINT.name: shut}
+    report = place.report("credentials,endpoints,permissions", **variables)
+    assert report.row("aws: credentials").status == "skipped"
+    row = report.row("endpoint: metrics/prometheus")
+    assert (row.status, row.said) == ("wrong", f"{shut}: nothing listens there")
+    assert row.mend == "OTEL_PREFECT_PROMETHEUS_ENDPOINT: name a Prometheus that can be reached from here"
+    assert [each.what for each in report.rows if each.what == "aps:RemoteWrite"] == []
 
 
 def test_a_signature_that_the_endpoint_does_not_take_is_not_called_a_denial(place: Place) -> None:

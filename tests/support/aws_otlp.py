@@ -1,5 +1,7 @@
 """AWS's OTLP endpoints: X-Ray, CloudWatch Logs, CloudWatch metrics and an OpenSearch Ingestion pipeline.
 
+Of Amazon Managed Service for Prometheus it has the door alone: the signature of a request that holds nothing.
+
 It checks each request as AWS documents that it does: the signature of version 4, recomputed by botocore from
 what was received (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv.html), and the limits of
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch-OTLPEndpoint.html. What it takes it
@@ -63,6 +65,7 @@ _SERVICES: dict[str, tuple[str, Any, Any]] = {
 }
 # OpenSearch Ingestion: the source's path comes before, and the service is another.
 _INGESTION = "/ingestion"
+REMOTE_WRITE = "/workspaces/ws-1/api/v1/remote_write"
 
 TRACES_BYTES, TRACES_SPANS, SPAN_BYTES = 5_000_000, 10_000, 200_000
 LOGS_BYTES, LOGS_RECORDS, RECORD_EXTRA_BYTES = 1_048_576, 10_000, 26
@@ -178,22 +181,35 @@ class Endpoints:
             for record in of_scope.log_records
         ]
 
-    def take(self, path: str, headers: Message, body: bytes) -> Any:
-        """Check a request as AWS does, keep it, and return the answer's message.
-
-        Raises:
-            Refusal: AWS would not take it.
-        """
-        service, kind, answer = _SERVICES[path.removeprefix(_INGESTION)]
-        if path.startswith(_INGESTION):
-            service = "osis"
-        self.check_signature("POST", path, headers, body, service)
+    def _fail_in_turn(self) -> None:
         self._wait()
         with self._lock:
             self._turn += 1
             fault = self.faults[self._turn % len(self.faults)]
         if fault is not None:
             raise fault
+
+    def _take_remote_write(self, headers: Message, body: bytes) -> ExportMetricsServiceResponse:
+        self.check_signature("POST", REMOTE_WRITE, headers, body, "aps")
+        self._fail_in_turn()
+        assert (headers["content-encoding"], body) == ("snappy", b"\0"), "only nothing is taken here"
+        with self._lock:
+            self.taken.append(Taken(REMOTE_WRITE, headers, ExportMetricsServiceResponse(), 0))
+        return ExportMetricsServiceResponse()
+
+    def take(self, path: str, headers: Message, body: bytes) -> Any:
+        """Check a request as AWS does, keep it, and return the answer's message.
+
+        Raises:
+            Refusal: AWS would not take it.
+        """
+        if path == REMOTE_WRITE:
+            return self._take_remote_write(headers, body)
+        service, kind, answer = _SERVICES[path.removeprefix(_INGESTION)]
+        if path.startswith(_INGESTION):
+            service = "osis"
+        self.check_signature("POST", path, headers, body, service)
+        self._fail_in_turn()
         plain = _plain(headers, body)
         message = kind()
         try:

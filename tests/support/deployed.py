@@ -23,6 +23,7 @@ VARIABLES: Final = {
     "metric_log_group": "/otel-prefect/metrics",
     "opensearch_domain": "search",
     "ingestion_pipeline": "otel-prefect",
+    "prometheus_workspace": "ws-0123",
     "file_system": FILE_SYSTEM,
 }
 DOMAIN: Final = {"OpenSearchDomain": "search", "OpenSearchDomainEndpoint": "https://search.example.com"}
@@ -70,6 +71,11 @@ CASES: Final = (
         {**_NONE, "Metrics": "cloudwatch-otlp"},
         frozenset({"metrics/cloudwatch-otlp"}),
     ),
+    Case(
+        "managed Prometheus",
+        {**_NONE, "PrometheusWorkspaceId": "ws-0123"},
+        frozenset({permissions.MANAGED_PROMETHEUS}),
+    ),
     Case("X-Ray SDK", {**_NONE, "XraySdk": "true"}, frozenset({permissions.XRAY_SDK})),
     Case("run task", {**_NONE, "RunTask": "true"}, frozenset({permissions.RUN_TASK})),
     Case("ingestion", {**_NONE, **DOMAIN, "OpenSearchIngestion": "true"}, frozenset(_INGESTION)),
@@ -105,6 +111,7 @@ CASES: Final = (
             **SCHEDULED,
             "XraySdk": "true",
             "RunTask": "true",
+            "PrometheusWorkspaceId": "ws-0123",
             "OpenSearchIngestion": "true",
             "QueueFileSystem": "true",
             "OperatorPolicy": "true",
@@ -119,7 +126,14 @@ CASES: Final = (
                 "arn:aws:ecr:eu-west-1:123456789012:repository/daily-sales-flow"
             ),
         },
-        _DEFAULT | _INGESTION | {permissions.XRAY_SDK, permissions.RUN_TASK, permissions.SHARED_QUEUES},
+        _DEFAULT
+        | _INGESTION
+        | {
+            permissions.XRAY_SDK,
+            permissions.RUN_TASK,
+            permissions.MANAGED_PROMETHEUS,
+            permissions.SHARED_QUEUES,
+        },
         _OPERATORS,
     ),
 )

@@ -17,6 +17,7 @@ VARIABLES = {
     "metric_log_group": "/otel-prefect/metrics",
     "opensearch_domain": "logs",
     "ingestion_pipeline": "otel",
+    "prometheus_workspace": "ws-1",
     "file_system": "fs-0123456789abcdef0",
 }
 # What sends nothing to AWS, or without AWS's credentials.
