@@ -9,6 +9,8 @@ from sidecar.intake import ACCEPTED, MALFORMED, REFUSED
 from sidecar.otlp import SIGNALS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sidecar.delivery import Deliveries
     from sidecar.metrics import SelfMetrics
 
@@ -34,6 +36,25 @@ def of(numbers: SelfMetrics, deliveries: Deliveries) -> dict[str, Any]:
         for outcome in (ACCEPTED, REFUSED, MALFORMED)
     }
     return {"event": "accounts", **door, **of_deliveries(deliveries)}
+
+
+def count(numbers: SelfMetrics, deliveries: Deliveries, held: Mapping[str, str]) -> None:
+    """Have the sidecar's metrics say what the Collector does.
+
+    Args:
+        numbers: the metrics.
+        deliveries: what the Collector says.
+        held: the layers whose data is kept on disk, with the reason.
+    """
+    for instrument, counts in (
+        (metrics.DELIVERED, deliveries.sent),
+        (metrics.GIVEN_UP, deliveries.failed),
+        (metrics.QUEUED, deliveries.queued_bytes),
+    ):
+        for (signal, exporter), value in counts.items():
+            numbers.set(instrument, value, signal=signal, exporter=exporter)
+    for layer in {*held, *numbers.labelled(metrics.HELD, "layer")}:
+        numbers.set(metrics.HELD, int(layer in held), layer=layer)
 
 
 def of_deliveries(deliveries: Deliveries) -> dict[str, Any]:

@@ -219,6 +219,7 @@ class Sidecar:
         await self.finished_runs.count_the_rest()
         if self.managed is not None:
             await self.deliveries.wait_until_drained(deadline)
+            accounts.count(self.numbers, self.deliveries.total, self.reasons_held())
         # The last numbers need no waiting for: the Collector sends what it has when it is ended.
         await self._send_self_metrics()
         if self.managed is not None:
@@ -277,6 +278,7 @@ class Sidecar:
         while True:
             await asyncio.sleep(_DELIVERY_SECONDS)
             await self.deliveries.read()
+            accounts.count(self.numbers, self.deliveries.total, self.reasons_held())
             now = asyncio.get_running_loop().time()
             if quota.running_out(self.deliveries.total, now) and self.managed is not None:
                 _log.warning(
@@ -296,9 +298,10 @@ class Sidecar:
             await self._send_self_metrics()
 
     async def _send_self_metrics(self) -> None:
-        body = self.numbers.otlp(self.enricher.task)
-        with contextlib.suppress(Refusal):  # the next export has the same sums and more
+        body, taken = self.numbers.otlp(self.enricher.task)
+        with contextlib.suppress(Refusal):
             await self.client.export(METRICS, body, timeout=5)
+            taken()
 
 
 async def _with_layers(settings: Settings) -> Mapping[str, str]:

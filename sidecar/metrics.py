@@ -1,6 +1,7 @@
 """The sidecar's metrics on itself: declared here, counted here, shown in both forms here.
 
-They leave through the same Collector as everything else, and stand on ``/metrics`` of the health port.
+They leave through the same Collector as everything else, as what was added since the last time: no label
+tells one task's sums from another's. On ``/metrics`` of the health port they stand as totals.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from otel_prefect import __version__, semconv
 from sidecar.attributes import set_value
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
@@ -46,19 +47,51 @@ COLLECTOR_STARTS: Final = Instrument(
     "prefect_sidecar_collector_starts", "{start}", "Times that the managed Collector was started."
 )
 COLLECTOR_UP: Final = Instrument(
-    "prefect_sidecar_collector_up", "1", "1 while the Collector takes data, else 0.", monotonic=False
+    "prefect_sidecar_collector_up",
+    "{collector}",
+    "1 while the Collector takes data, else 0.",
+    monotonic=False,
 )
-INSTRUMENTS: Final = (REQUESTS, RECORDS, IN_FLIGHT, COLLECTOR_STARTS, COLLECTOR_UP)
+DELIVERED: Final = Instrument(
+    "prefect_sidecar_delivered", "{record}", "Records that a destination has taken, by signal and exporter."
+)
+GIVEN_UP: Final = Instrument(
+    "prefect_sidecar_given_up",
+    "{record}",
+    "Accepted records that are lost, since a destination will never take them, by signal and exporter.",
+)
+QUEUED: Final = Instrument(
+    "prefect_sidecar_queued", "By", "Bytes in the queues on disk, by signal and exporter.", monotonic=False
+)
+HELD: Final = Instrument(
+    "prefect_sidecar_held",
+    "{layer}",
+    "1 for a layer whose data is kept on disk since AWS refuses it, 0 once it is taken again.",
+    monotonic=False,
+)
+INSTRUMENTS: Final = (
+    REQUESTS,
+    RECORDS,
+    IN_FLIGHT,
+    COLLECTOR_STARTS,
+    COLLECTOR_UP,
+    DELIVERED,
+    GIVEN_UP,
+    QUEUED,
+    HELD,
+)
 
 Labels = tuple[tuple[str, str], ...]
+Values = dict[Instrument, dict[Labels, int]]
 
 
 class SelfMetrics:
     """Holds the numbers. All values are whole."""
 
     def __init__(self) -> None:
-        self._start = time.time_ns()
-        self._values: dict[Instrument, dict[Labels, int]] = {instrument: {} for instrument in INSTRUMENTS}
+        self._values: Values = {instrument: {} for instrument in INSTRUMENTS}
+        self._sent: Values = {instrument: {} for instrument in INSTRUMENTS}
+        self._sent_at = time.time_ns()
 
     def add(self, instrument: Instrument, amount: int, **labels: str) -> None:
         """Add to a number; the order of labels at the call is kept in what is shown."""
@@ -66,14 +99,18 @@ class SelfMetrics:
         key = tuple(labels.items())
         values[key] = values.get(key, 0) + amount
 
-    def set(self, instrument: Instrument, value: int) -> None:
-        """Set a number that has no labels."""
-        self._values[instrument][()] = value
+    def set(self, instrument: Instrument, value: int, **labels: str) -> None:
+        """Set a number; of what only grows, the total."""
+        self._values[instrument][tuple(labels.items())] = value
 
     def total(self, instrument: Instrument, **labels: str) -> int:
         """Return the sum over all label sets that contain these labels."""
         wanted = set(labels.items())
         return sum(value for key, value in self._values[instrument].items() if wanted <= set(key))
+
+    def labelled(self, instrument: Instrument, label: str) -> frozenset[str]:
+        """Return the values that a label has had."""
+        return frozenset(text for key in self._values[instrument] for name, text in key if name == label)
 
     def prometheus(self) -> str:
         """Return the numbers in Prometheus's text format 0.0.4."""
@@ -88,12 +125,15 @@ class SelfMetrics:
                 lines.append(f"{name}{{{shown}}} {value}" if shown else f"{name} {value}")
         return "\n".join(lines) + "\n"
 
-    def otlp(self, attributes: Attributes) -> bytes:
-        """Return the numbers as an encoded ``ExportMetricsServiceRequest``.
+    def otlp(self, attributes: Attributes) -> tuple[bytes, Callable[[], None]]:
+        """Return the numbers as an encoded ``ExportMetricsServiceRequest``, and what to call when it is taken.
+
+        Until that is called, the next request has the same additions and more.
 
         Args:
             attributes: of the Resource, beside ``service.name`` and ``service.version``.
         """
+        now, sent = time.time_ns(), {instrument: dict(values) for instrument, values in self._values.items()}
         request = ExportMetricsServiceRequest()
         of_resource = request.resource_metrics.add()
         own = {semconv.SERVICE_NAME: "otel-prefect-sidecar", semconv.SERVICE_VERSION: __version__}
@@ -104,10 +144,14 @@ class SelfMetrics:
         of_scope.scope.version = __version__
         for instrument, values in self._values.items():
             if values:
-                self._write(of_scope.metrics.add(), instrument, values)
-        return bytes(request.SerializeToString())
+                self._write(of_scope.metrics.add(), instrument, values, now)
 
-    def _write(self, metric: Metric, instrument: Instrument, values: Mapping[Labels, int]) -> None:
+        def taken() -> None:
+            self._sent, self._sent_at = sent, now
+
+        return bytes(request.SerializeToString()), taken
+
+    def _write(self, metric: Metric, instrument: Instrument, values: Mapping[Labels, int], now: int) -> None:
         metric.name, metric.unit, metric.description = (
             instrument.name,
             instrument.unit,
@@ -115,10 +159,11 @@ class SelfMetrics:
         )
         if instrument.monotonic:
             metric.sum.is_monotonic = True
-            metric.sum.aggregation_temporality = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
+            metric.sum.aggregation_temporality = AggregationTemporality.AGGREGATION_TEMPORALITY_DELTA
         points = metric.sum.data_points if instrument.monotonic else metric.gauge.data_points
-        now = time.time_ns()
+        before = self._sent[instrument] if instrument.monotonic else {}
         for labels, value in values.items():
-            point = points.add(start_time_unix_nano=self._start, time_unix_nano=now, as_int=value)
+            added = value - before.get(labels, 0)
+            point = points.add(start_time_unix_nano=self._sent_at, time_unix_nano=now, as_int=added)
             for key, text in labels:
                 set_value(point.attributes.add(key=key).value, text)

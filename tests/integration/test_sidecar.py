@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -293,6 +294,16 @@ def test_self_metrics_are_shown_and_leave_through_the_collector(sink: OtlpSink, 
         assert metric_values(sink)["prefect_sidecar_collector_up"] == 1
 
 
+def metric_sums(sink: OtlpSink) -> dict[str, int]:
+    """Return what was added to each metric, over all its labels."""
+    found: Counter[str] = Counter()
+    for request in sink.metric_requests:
+        for of_resource in request.resource_metrics:
+            for metric in of_resource.scope_metrics[0].metrics:
+                found[metric.name] += sum(point.as_int for point in metric.sum.data_points)
+    return found
+
+
 def metric_values(sink: OtlpSink) -> dict[str, int]:
     return {
         metric.name: (metric.sum or metric.gauge).data_points[0].as_int
@@ -424,7 +435,9 @@ def test_sigterm_drains_tells_the_accounts_and_exits_zero(sink: OtlpSink, tmp_pa
     assert (accounts["refused"]["traces"], accounts["malformed"]["traces"]) == (0, 0)
     assert accounts["left_on_disk"] == {}
     assert len(arrived(sink, request)) == 40
-    assert "prefect_sidecar_records" in metric_values(sink), "the last numbers leave too"
+    added = metric_sums(sink)
+    assert added["prefect_sidecar_records"] == 47, "the last numbers leave too"
+    assert added["prefect_sidecar_delivered"] >= 47
 
 
 def logs(count: int) -> ExportLogsServiceRequest:
