@@ -126,7 +126,7 @@ class SelfMetrics:
         return "\n".join(lines) + "\n"
 
     def otlp(self, attributes: Attributes) -> tuple[bytes, Callable[[], None]]:
-        """Return the numbers as an encoded ``ExportMetricsServiceRequest``, and what to call when it is taken.
+        """Return the numbers as an encoded ``ExportMetricsServiceRequest``, and what to call once taken.
 
         Until that is called, the next request has the same additions and more.
 
