@@ -73,6 +73,8 @@ def environment(
     own[semconv.ENV_COLLECTOR_SOCKET.name] = f"otel-prefect-{os.getpid()}-{secrets.token_hex(4)}"
     own[semconv.ENV_COLLECTOR_METRICS_PORT.name] = str(telemetry.port)
     own[semconv.ENV_DATA_DIR.name] = str(data_dir)
+    # The sidecar's own door takes what comes, see sidecar.statsd.
+    own[semconv.ENV_STATSD_ENDPOINT.name] = str(free_loopback_address(socket.SOCK_DGRAM))
     own |= _without_door() if door is None else {semconv.ENV_XRAY_SDK_TARGET.name: str(_reachable(door))}
     if task_id and not own.get(semconv.ENV_LOG_STREAM.name):
         own[semconv.ENV_LOG_STREAM.name] = task_id
@@ -88,7 +90,7 @@ def _reachable(door: Address) -> Address:
 
 
 def _without_door() -> dict[str, str]:
-    names = (semconv.ENV_XRAY_UDP_ENDPOINT, semconv.ENV_XRAY_PROXY_ENDPOINT, semconv.ENV_STATSD_ENDPOINT)
+    names = (semconv.ENV_XRAY_UDP_ENDPOINT, semconv.ENV_XRAY_PROXY_ENDPOINT)
     return {variable.name: str(free_loopback_address()) for variable in names}
 
 
@@ -310,8 +312,8 @@ def _json_object(line: str) -> dict[str, Any] | None:
     return entry if isinstance(entry, dict) else None
 
 
-def free_loopback_address() -> Address:
-    """Return a loopback address on which nothing listens now."""
-    with socket.socket() as probe:
+def free_loopback_address(kind: socket.SocketKind = socket.SOCK_STREAM) -> Address:
+    """Return a loopback address on which nothing listens now, of TCP or UDP."""
+    with socket.socket(type=kind) as probe:
         probe.bind(("127.0.0.1", 0))
         return Address("127.0.0.1", probe.getsockname()[1])

@@ -43,6 +43,8 @@ from sidecar.own_data import OwnData
 from sidecar.prefect_api import PrefectApi
 from sidecar.refusal import Refusal
 from sidecar.retry_quota import RetryQuota
+from sidecar.settings import address
+from sidecar.statsd import StatsdDoor
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
@@ -155,6 +157,11 @@ class Sidecar:
         """
         http_socket = _listen(settings.http, semconv.ENV_HTTP_ENDPOINT.name, stack)
         health_socket = _listen(settings.health, semconv.ENV_HEALTH_ENDPOINT.name, stack)
+        statsd_socket = None
+        if settings.collector is None:
+            statsd_socket = _listen(
+                settings.statsd, semconv.ENV_STATSD_ENDPOINT.name, stack, socket.SOCK_DGRAM
+            )
         telemetry = collector.free_loopback_address()
         metadata = TaskMetadata(settings.ecs_metadata_url)
         task = await metadata.attributes()
@@ -181,6 +188,10 @@ class Sidecar:
         sidecar._doors.push_async_callback(grpc.stop, _CLOSE_SECONDS)
         await grpc.start()
         await _serve(http_server.routes(settings, sidecar.intake), http_socket, sidecar._doors)
+        if statsd_socket is not None:
+            receiver = address(environ, semconv.ENV_STATSD_ENDPOINT)
+            door = await StatsdDoor.open(statsd_socket, sidecar.numbers, receiver)
+            sidecar._doors.push_async_callback(door.close)
         stack.push_async_callback(sidecar._end_tasks)
         sidecar._spawn(sidecar._export_self_metrics())
         sidecar._spawn(sidecar.closer.watch())
@@ -311,14 +322,21 @@ async def _with_layers(settings: Settings) -> Mapping[str, str]:
     return await asyncio.to_thread(destination.with_picked, os.environ)
 
 
-def _listen(address: Address, variable: str, stack: contextlib.AsyncExitStack) -> socket.socket:
+def _listen(
+    address: Address,
+    variable: str,
+    stack: contextlib.AsyncExitStack,
+    kind: socket.SocketKind = socket.SOCK_STREAM,
+) -> socket.socket:
     """Take an address before anything else starts, so that a port in use is said at once."""
     family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-    listener = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener = stack.enter_context(socket.socket(family, kind))
     try:
+        if kind is socket.SOCK_STREAM:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((address.host, address.port))
-        listener.listen(128)
+        if kind is socket.SOCK_STREAM:
+            listener.listen(128)
     except OSError as error:
         raise BindError(f"{variable}={address}: cannot listen there: {error.strerror}") from None
     return listener

@@ -69,6 +69,12 @@ HELD: Final = Instrument(
     "1 for a layer whose data is kept on disk since AWS refuses it, 0 once it is taken again.",
     monotonic=False,
 )
+STATSD_LINES: Final = Instrument(
+    "prefect_sidecar_statsd_lines", "{line}", "Lines of StatsD that were passed on to the Collector."
+)
+STATSD_REFUSED: Final = Instrument(
+    "prefect_sidecar_statsd_refused", "{line}", "Lines of StatsD that were left out, by reason."
+)
 INSTRUMENTS: Final = (
     REQUESTS,
     RECORDS,
@@ -79,6 +85,8 @@ INSTRUMENTS: Final = (
     GIVEN_UP,
     QUEUED,
     HELD,
+    STATSD_LINES,
+    STATSD_REFUSED,
 )
 
 Labels = tuple[tuple[str, str], ...]

@@ -27,7 +27,7 @@ class SettingError(ValueError):
 
 @dataclass(frozen=True)
 class Address:
-    """A TCP address to listen on or to speak to."""
+    """An address to listen on or to speak to."""
 
     host: str
     port: int
@@ -44,6 +44,7 @@ class Settings:
         grpc: where OTLP/gRPC is taken.
         http: where OTLP/HTTP is taken.
         health: where health and self-metrics are served.
+        statsd: where StatsD is taken (UDP), for the Collector that the sidecar manages.
         bearer_token: what clients must show; None takes data from everyone who reaches the address.
         collector: address of a Collector that runs elsewhere; None has the sidecar manage its own.
         exit_with_collector: end after a Collector that keeps dying, instead of starting it for ever.
@@ -63,6 +64,7 @@ class Settings:
     grpc: Address
     http: Address
     health: Address
+    statsd: Address
     bearer_token: str | None = field(repr=False)
     collector: Address | None
     exit_with_collector: bool
@@ -108,10 +110,11 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
     source = {key: value for key, value in (os.environ if environ is None else environ).items() if value}
     collector = _text(source, semconv.ENV_COLLECTOR)
     return Settings(
-        grpc=_address(source, semconv.ENV_GRPC_ENDPOINT),
-        http=_address(source, semconv.ENV_HTTP_ENDPOINT),
-        health=_address(source, semconv.ENV_HEALTH_ENDPOINT),
-        collector=None if collector == MANAGED else _address(source, semconv.ENV_COLLECTOR),
+        grpc=address(source, semconv.ENV_GRPC_ENDPOINT),
+        http=address(source, semconv.ENV_HTTP_ENDPOINT),
+        health=address(source, semconv.ENV_HEALTH_ENDPOINT),
+        statsd=address(source, semconv.ENV_STATSD_ENDPOINT),
+        collector=None if collector == MANAGED else address(source, semconv.ENV_COLLECTOR),
         bearer_token=_text(source, semconv.ENV_BEARER_TOKEN) or None,
         exit_with_collector=_choice(source, semconv.ENV_ON_COLLECTOR_FAILURE, ("restart", "exit")) == "exit",
         data_dir=Path(_text(source, semconv.ENV_DATA_DIR)),
@@ -153,7 +156,12 @@ def _number(source: Mapping[str, str], variable: Variable, minimum: float) -> fl
     return value
 
 
-def _address(source: Mapping[str, str], variable: Variable) -> Address:
+def address(source: Mapping[str, str], variable: Variable) -> Address:
+    """Return the address in a variable.
+
+    Raises:
+        SettingError: it has none.
+    """
     text = _text(source, variable)
     host, colon, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")

@@ -294,6 +294,39 @@ def test_self_metrics_are_shown_and_leave_through_the_collector(sink: OtlpSink, 
         assert metric_values(sink)["prefect_sidecar_collector_up"] == 1
 
 
+def test_statsd_that_came_last_before_the_end_is_summed_and_what_is_none_is_counted(
+    sink: OtlpSink, tmp_path: Path
+) -> None:
+    with sidecar.running(tmp_path, **to_sink(sink)) as running:
+        host, _, port = running.environ["OTEL_PREFECT_STATSD_ENDPOINT"].rpartition(":")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.connect((host, int(port)))
+            for _ in range(200):
+                client.send(b"legacy.rows:2|c|#source:crm,beta\nlegacy.rows:3|c|#source:crm,beta")
+            client.send(b"legacy.rows:-7|c|#source:crm,beta\nnonsense")
+            client.send(b"legacy.depth:5|g\nlegacy.depth:-2|g\nlegacy.depth:-2|g")
+        wait_until(lambda: 'prefect_sidecar_statsd_refused_total{reason="negative"} 1' in running.metrics())
+        running.stop()
+        said = running.stderr.read_text()
+    points = [
+        (metric, point)
+        for request in sink.metric_requests
+        for of_resource in request.resource_metrics
+        for of_scope in of_resource.scope_metrics
+        for metric in of_scope.metrics
+        if metric.name.startswith("legacy.")
+        for point in (metric.sum if metric.HasField("sum") else metric.gauge).data_points
+    ]
+    rows = [point for metric, point in points if metric.name == "legacy.rows"]
+    assert sum(point.as_double or point.as_int for point in rows) == 1000
+    assert {
+        tuple(sorted((each.key, each.value.string_value) for each in point.attributes)) for point in rows
+    } == {(("beta", ""), ("source", "crm"))}
+    assert [point.as_double for metric, point in points if metric.name == "legacy.depth"][-1] == -2
+    assert metric_sums(sink)["prefect_sidecar_statsd_lines"] == 405
+    assert said.count("StatsD: a line is left out") == 2
+
+
 def metric_sums(sink: OtlpSink) -> dict[str, int]:
     """Return what was added to each metric, over all its labels."""
     found: Counter[str] = Counter()
@@ -342,11 +375,22 @@ def test_a_port_in_use_is_one_line_that_names_the_variable(tmp_path: Path, which
     assert last.startswith(f"sidecar: {variable}={address}: cannot listen there")
 
 
+def test_the_port_of_statsd_is_taken_before_anything_starts(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        code, said = start_and_fail(tmp_path, OTEL_PREFECT_STATSD_ENDPOINT=address)
+    assert code == 1
+    assert said.splitlines()[-1].startswith(
+        f"sidecar: OTEL_PREFECT_STATSD_ENDPOINT={address}: cannot listen there"
+    )
+
+
 def test_a_port_that_the_collector_needs_is_said_in_its_own_words(tmp_path: Path) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-        code, said = start_and_fail(tmp_path, OTEL_PREFECT_STATSD_ENDPOINT=f"127.0.0.1:{port}")
+        code, said = start_and_fail(tmp_path, OTEL_PREFECT_XRAY_UDP_ENDPOINT=f"127.0.0.1:{port}")
     assert code == 1
     assert "address already in use" in said.splitlines()[-1]
     assert str(port) in said.splitlines()[-1]
