@@ -412,7 +412,7 @@ ENV_XRAY_UDP_ENDPOINT = _variable(
     "OTEL_PREFECT_XRAY_UDP_ENDPOINT", "127.0.0.1:2000", "collector", "Where X-Ray SDKs send segments (UDP)."
 )
 ENV_STATSD_ENDPOINT = _variable(
-    "OTEL_PREFECT_STATSD_ENDPOINT", "127.0.0.1:8125", "sidecar", "Where StatsD metrics are taken (UDP)."
+    "OTEL_PREFECT_STATSD_ENDPOINT", "127.0.0.1:8125", "sidecar collector", "Where StatsD metrics are taken (UDP)."
 )
 
 # --- The Collector ------------------------------------------------------------------------------
