@@ -324,8 +324,8 @@ METRIC_COST_FLOW_PROBLEMS: Final = Metric(
 )  # fmt: skip
 _OF_CONTAINER: Final = (METRIC_CONTAINER, METRIC_TASK_FAMILY)
 METRIC_CONTAINER_CPU: Final = Metric(
-    "container.cpu.utilized", "%", "gauge", _OF_CONTAINER, "Collector, from ECS's metadata",
-    "CPU that a container used, of what is reserved for it.",
+    "container.cpu.usage.vcpu", "{cpu}", "gauge", _OF_CONTAINER, "Collector, from ECS's metadata",
+    "How many CPUs a container used.",
 )  # fmt: skip
 METRIC_CONTAINER_MEMORY: Final = Metric(
     "container.memory.utilized", "MiBy", "gauge", _OF_CONTAINER, "Collector, as above",
@@ -347,9 +347,29 @@ METRIC_CONTAINER_WRITTEN: Final = Metric(
     "container.storage.write_bytes", "By", "counter", _OF_CONTAINER, "Collector, as above",
     "Bytes that a container wrote to disks.",
 )  # fmt: skip
+METRIC_TASK_CPU: Final = Metric(
+    "ecs.task.cpu.utilized", "{unit}", "gauge", (METRIC_TASK_FAMILY,), "Collector, as above",
+    "CPU that a task's containers used together, in ECS's units: 1,024 are one CPU.",
+)  # fmt: skip
+METRIC_TASK_CPU_RESERVED: Final = Metric(
+    "ecs.task.cpu.reserved", "{unit}", "gauge", (METRIC_TASK_FAMILY,), "Collector, as above",
+    "CPU that a task may use, in these units.",
+)  # fmt: skip
+METRIC_TASK_MEMORY: Final = Metric(
+    "ecs.task.memory.utilized", "MiBy", "gauge", (METRIC_TASK_FAMILY,), "Collector, as above",
+    "Memory that a task's containers used together.",
+)  # fmt: skip
+METRIC_TASK_MEMORY_RESERVED: Final = Metric(
+    "ecs.task.memory.reserved", "MiBy", "gauge", (METRIC_TASK_FAMILY,), "Collector, as above",
+    "Memory that a task may use: at more, it is killed.",
+)  # fmt: skip
 METRIC_TASK_DISK: Final = Metric(
     "ecs.task.ephemeral_storage.utilized", "MiBy", "gauge", (METRIC_TASK_FAMILY,), "Collector, as above",
     "Ephemeral storage that a task used (Fargate, platform version 1.4.0 or later).",
+)  # fmt: skip
+METRIC_TASK_DISK_RESERVED: Final = Metric(
+    "ecs.task.ephemeral_storage.reserved", "MiBy", "gauge", (METRIC_TASK_FAMILY,), "Collector, as above",
+    "Ephemeral storage that a task has.",
 )  # fmt: skip
 
 UNKNOWN: Final = "unknown"
@@ -412,7 +432,10 @@ ENV_XRAY_UDP_ENDPOINT = _variable(
     "OTEL_PREFECT_XRAY_UDP_ENDPOINT", "127.0.0.1:2000", "collector", "Where X-Ray SDKs send segments (UDP)."
 )
 ENV_STATSD_ENDPOINT = _variable(
-    "OTEL_PREFECT_STATSD_ENDPOINT", "127.0.0.1:8125", "sidecar collector", "Where StatsD metrics are taken (UDP)."
+    "OTEL_PREFECT_STATSD_ENDPOINT",
+    "127.0.0.1:8125",
+    "sidecar collector",
+    "Where StatsD metrics are taken (UDP).",
 )
 
 # --- The Collector ------------------------------------------------------------------------------
