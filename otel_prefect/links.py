@@ -1,0 +1,104 @@
+"""Deep links into consoles: where a run's trace, its logs and its page in Prefect are found.
+
+AWS documents none of these formats; they are what the consoles themselves put into the address bar. A
+fragment of CloudWatch's console holds a value in a notation of its own, ``~(key~'text~other~(~'item))``, in
+which a character other than ``[A-Za-z0-9_.-]`` is ``*`` and its code in hex, or ``**`` and four digits beyond
+``ff``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    Value = str | int | Sequence["Value"] | Mapping[str, "Value"]
+
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_.-]")
+
+
+def console(region: str, fragment: str) -> str:
+    """Return an address of CloudWatch's console in a region."""
+    return f"https://{region}.console.aws.amazon.com/cloudwatch/home?region={region}#{fragment}"
+
+
+def xray_trace(region: str, trace_id: str) -> str:
+    """Return where X-Ray's console shows a trace, by its id in X-Ray's form (``1-…``)."""
+    return console(region, f"xray:traces/{trace_id}")
+
+
+def xray_search(region: str, expression: str) -> str:
+    """Return where X-Ray's console lists traces.
+
+    Args:
+        region: of AWS.
+        expression: https://docs.aws.amazon.com/xray/latest/devguide/xray-console-filters.html.
+    """
+    return console(region, f"xray:traces/query?{notation({'query': {'expression': expression}})}")
+
+
+def logs_insights(region: str, groups: Sequence[str], query: str, *, start: int | str, end: int | str) -> str:
+    """Return where CloudWatch Logs Insights has a query filled in.
+
+    Args:
+        region: of AWS.
+        groups: names of log groups.
+        query: https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CWL_QuerySyntax.html.
+        start: seconds before now, negative; or a time in ISO 8601.
+        end: the same.
+    """
+    relative = isinstance(start, int)
+    detail: dict[str, Value] = {
+        "end": end,
+        "start": start,
+        "timeType": "RELATIVE" if relative else "ABSOLUTE",
+        "tz": "UTC",
+        **({"unit": "seconds"} if relative else {}),
+        "editorString": query,
+        "source": list(groups),
+    }
+    # In this part of the console ? and = are written so, and % would be.
+    return console(region, f"logsV2:logs-insights$3FqueryDetail$3D{notation(detail)}")
+
+
+def prefect_flow_run(base: str, flow_run_id: str) -> str:
+    """Return a flow run's page in Prefect's UI.
+
+    Args:
+        base: address of the UI: of a server, or of Prefect Cloud with account and workspace.
+        flow_run_id: a UUID.
+    """
+    return f"{base.rstrip('/')}/runs/flow-run/{flow_run_id}"
+
+
+def grafana(base: str, uid: str, variables: Mapping[str, str]) -> str:
+    """Return a dashboard's page in Grafana, with its variables set."""
+    chosen = "&".join(f"var-{name}={quote(value, safe='')}" for name, value in variables.items())
+    return f"{base.rstrip('/')}/d/{uid}" + (f"?{chosen}" if chosen else "")
+
+
+def notation(value: Value) -> str:
+    """Return a value in the notation of CloudWatch's console."""
+    if isinstance(value, str):
+        return f"~'{escaped(value)}"
+    if isinstance(value, int):
+        return f"~{value}"
+    if isinstance(value, Mapping):
+        return "~(" + "~".join(f"{escaped(key)}{notation(each)}" for key, each in value.items()) + ")"
+    return "~(" + "".join(notation(each) for each in value) + ")"
+
+
+def escaped(text: str) -> str:
+    """Return a text as it stands in that notation."""
+    return "".join(char if _PLAIN.match(char) else _code(char) for char in text)
+
+
+def _code(char: str) -> str:
+    if ord(char) <= 0xFF:
+        return f"*{ord(char):02x}"
+    units = char.encode("utf-16-be")
+    return "".join(f"**{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
