@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from otel_prefect import links
 
-TEXTS = st.text(st.characters(blacklist_categories=("Cs",)), max_size=30)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 
 
 def read(text: str) -> Any:
@@ -53,12 +53,11 @@ def _unescaped(text: str) -> str:
 
 @given(TEXTS.filter(lambda text: "*" not in text), st.integers(), st.lists(TEXTS, min_size=1, max_size=3))
 def test_what_stands_in_a_link_is_read_back_as_it_was(text: str, number: int, items: list[str]) -> None:
-    whole = {"text": text, "number": number, "items": items, "inner": {"of it": text}}
+    whole: Any = {"text": text, "number": number, "items": items, "inner": {"of it": text}}
     assert read(links.notation(whole)) == whole
 
 
-def test_a_query_of_logs_insights_is_what_the_console_itself_writes() -> None:
-    """Compared with an address that the console has made."""
+def test_a_query_of_logs_insights_is_written_as_the_console_writes_it() -> None:
     link = links.logs_insights("us-east-1", ["/aws/x"], "fields @timestamp", start=-3600, end=0)
     assert link == (
         "https://us-east-1.console.aws.amazon.com/cloudwatch/home?region=us-east-1#logsV2:logs-insights"
