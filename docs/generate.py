@@ -31,22 +31,6 @@ def variables(*read_by: str) -> str:
     return _table(("Variable", "Default", "Meaning", "Read by"), rows)
 
 
-def self_metrics() -> str:
-    """Return the table of the sidecar's metrics on itself."""
-    from sidecar import metrics  # noqa: PLC0415 - the table of variables needs no sidecar
-
-    rows = [
-        (
-            f"`{instrument.name}`",
-            f"`{instrument.unit}`",
-            "counter" if instrument.monotonic else "gauge",
-            instrument.description,
-        )
-        for instrument in metrics.INSTRUMENTS
-    ]
-    return _table(("Metric", "Unit", "Kind", "Meaning"), rows)
-
-
 def metrics() -> str:
     """Return the table of the metrics of the pipeline."""
     rows = [
@@ -151,7 +135,6 @@ TABLES = {
     "resources": resources,
     "variables": variables,
     "metrics": metrics,
-    "self-metrics": self_metrics,
     "add-sidecar": add_sidecar,
 }
 

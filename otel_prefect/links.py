@@ -18,6 +18,13 @@ if TYPE_CHECKING:
 
     Value = str | int | Sequence["Value"] | Mapping[str, "Value"]
 
+# The dashboards in `dashboards/`, by their uid in Grafana.
+OVERVIEW: Final = "otel-prefect-overview"
+FLOW: Final = "otel-prefect-flow"
+DATA_QUALITY: Final = "otel-prefect-data-quality"
+COST: Final = "otel-prefect-cost"
+FLEET: Final = "otel-prefect-fleet"
+
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.-]")
 
 
@@ -31,14 +38,19 @@ def xray_trace(region: str, trace_id: str) -> str:
     return console(region, f"xray:traces/{trace_id}")
 
 
-def xray_search(region: str, expression: str) -> str:
+def xray_search(region: str, expression: str, seconds: int) -> str:
     """Return where X-Ray's console lists traces.
 
     Args:
         region: of AWS.
         expression: https://docs.aws.amazon.com/xray/latest/devguide/xray-console-filters.html.
+        seconds: before now that it looks at.
     """
-    return console(region, f"xray:traces/query?{notation({'query': {'expression': expression}})}")
+    asked: Value = {
+        "query": {"expression": expression},
+        "context": {"timeRange": {"delta": seconds * 1000}},
+    }
+    return console(region, f"xray:traces/query?{notation(asked)}")
 
 
 def logs_insights(region: str, groups: Sequence[str], query: str, *, start: int | str, end: int | str) -> str:

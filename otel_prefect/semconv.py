@@ -205,6 +205,11 @@ USER: Final = "user"
 WORKGROUP: Final = "workgroup"
 JOB: Final = "job"
 DATABASE: Final = "database"
+SIGNAL: Final = "signal"
+TRANSPORT: Final = "transport"
+OUTCOME: Final = "outcome"
+EXPORTER: Final = "exporter"
+LAYER: Final = "layer"
 
 
 @dataclass(frozen=True)
@@ -238,13 +243,14 @@ METRIC_FLOW_RUN_DURATION: Final = Metric(
 )  # fmt: skip
 METRIC_FLOW_RUN_COMPLETED: Final = Metric(
     "prefect.flow_run.completed", "s", "gauge", (), "sidecar",
-    "When a flow run last completed, in seconds since 1970.",
+    "When a flow run last completed, in seconds since 1970; not of a subflow in its parent's process.",
 )  # fmt: skip
 METRIC_FLOW_RUN_FAILED: Final = Metric(
-    "prefect.flow_run.failed", "s", "gauge", (STATE, ERROR_TYPE, RECORD_FLOW_RUN_ID, RECORD_FLOW_RUN_NAME),
-    "sidecar",
+    "prefect.flow_run.failed", "s", "gauge",
+    (STATE, ERROR_TYPE, RECORD_FLOW_RUN_ID, RECORD_FLOW_RUN_NAME, XRAY_TRACE_ID), "sidecar",
     "When a flow run failed or crashed, in seconds since 1970. The one metric that names runs, for the alert "
-    "that names them: one sample a failed run, in Prometheus only; elsewhere without the run.",
+    "that names them: one sample a failed run, in Prometheus only; elsewhere without the run. Not of a "
+    "subflow in its parent's process: the parent fails with it, or has caught it.",
 )  # fmt: skip
 METRIC_TASK_RUN_DURATION: Final = Metric(
     "prefect.task_run.duration", "s", "histogram", (METRIC_TASK_NAME, STATE), "Collector, from spans",
@@ -370,6 +376,50 @@ METRIC_TASK_DISK: Final = Metric(
 METRIC_TASK_DISK_RESERVED: Final = Metric(
     "ecs.task.ephemeral_storage.reserved", "MiBy", "gauge", (METRIC_TASK_FAMILY,), "Collector, as above",
     "Ephemeral storage that a task has.",
+)  # fmt: skip
+_OF_EXPORTER: Final = (SIGNAL, EXPORTER)
+METRIC_SIDECAR_REQUESTS: Final = Metric(
+    "prefect.sidecar.requests", "{request}", "counter", (SIGNAL, TRANSPORT, OUTCOME), "sidecar",
+    "Requests that came to the sidecar: accepted, refused (to be sent again) or malformed.",
+)  # fmt: skip
+METRIC_SIDECAR_RECORDS: Final = Metric(
+    "prefect.sidecar.records", "{record}", "counter", (SIGNAL, OUTCOME), "sidecar",
+    "Spans, log records and metrics in them.",
+)  # fmt: skip
+METRIC_SIDECAR_IN_FLIGHT: Final = Metric(
+    "prefect.sidecar.in_flight", "By", "gauge", (), "sidecar", "Bytes of requests that are in work now."
+)
+METRIC_SIDECAR_COLLECTOR_STARTS: Final = Metric(
+    "prefect.sidecar.collector_starts", "{start}", "counter", (), "sidecar",
+    "Times that the managed Collector was started.",
+)  # fmt: skip
+METRIC_SIDECAR_COLLECTOR_UP: Final = Metric(
+    "prefect.sidecar.collector_up", "{collector}", "gauge", (), "sidecar",
+    "1 while the Collector takes data, else 0.",
+)  # fmt: skip
+METRIC_SIDECAR_DELIVERED: Final = Metric(
+    "prefect.sidecar.delivered", "{record}", "counter", _OF_EXPORTER, "sidecar, from the Collector",
+    "Records that a destination has taken.",
+)  # fmt: skip
+METRIC_SIDECAR_GIVEN_UP: Final = Metric(
+    "prefect.sidecar.given_up", "{record}", "counter", _OF_EXPORTER, "sidecar, from the Collector",
+    "Accepted records that are lost, since a destination will never take them.",
+)  # fmt: skip
+METRIC_SIDECAR_QUEUED: Final = Metric(
+    "prefect.sidecar.queued", "By", "gauge", _OF_EXPORTER, "sidecar, from the Collector",
+    "Bytes in a queue on disk.",
+)  # fmt: skip
+METRIC_SIDECAR_HELD: Final = Metric(
+    "prefect.sidecar.held", "{layer}", "gauge", (LAYER,), "sidecar",
+    "1 for a layer whose data is kept on disk since AWS refuses it, 0 once it is taken again.",
+)  # fmt: skip
+METRIC_SIDECAR_STATSD_LINES: Final = Metric(
+    "prefect.sidecar.statsd_lines", "{line}", "counter", (), "sidecar",
+    "Lines of StatsD that were passed on to the Collector.",
+)  # fmt: skip
+METRIC_SIDECAR_STATSD_REFUSED: Final = Metric(
+    "prefect.sidecar.statsd_refused", "{line}", "counter", (REASON,), "sidecar",
+    "Lines of StatsD that were left out.",
 )  # fmt: skip
 
 UNKNOWN: Final = "unknown"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, Exemplar
-from opentelemetry.proto.trace.v1.trace_pb2 import Status
+from opentelemetry.proto.trace.v1.trace_pb2 import SpanFlags, Status
 
 from otel_prefect import __version__, ids, semconv
 from sidecar.attributes import set_value, text
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric, ScopeMetrics
+    from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
     from sidecar.open_spans import OpenSpan
     from sidecar.own_data import OwnData
@@ -135,7 +136,8 @@ def measured(ended: OpenSpan, outcome: str, now: int) -> ExportMetricsServiceReq
     count.sum.is_monotonic, count.sum.aggregation_temporality = True, delta
     duration = _metric(of_scope, semconv.METRIC_FLOW_RUN_DURATION)
     duration.histogram.aggregation_temporality = delta
-    when = _metric(of_scope, _LAST[outcome]) if outcome in _LAST else None
+    keeps_time = outcome in _LAST and not _is_part_of_another(span)
+    when = _metric(of_scope, _LAST[outcome]) if keeps_time else None
     started = {"start_time_unix_nano": now - 1, "time_unix_nano": now}
     points: list[Any] = [
         count.sum.data_points.add(**started, as_int=1, exemplars=[exemplar]),
@@ -152,6 +154,22 @@ def measured(ended: OpenSpan, outcome: str, now: int) -> ExportMetricsServiceReq
         for key, value in _named(ended, outcome).items():
             set_value(point.attributes.add(key=key).value, value)
     return request
+
+
+def _is_part_of_another(span: Span) -> bool:
+    """Tell whether a run was called in another's process: then the other one fails with it, or has caught it.
+
+    The run of a deployment that another run has started is a remote child: it fails by itself.
+    https://github.com/open-telemetry/opentelemetry-proto/blob/main/opentelemetry/proto/trace/v1/trace.proto
+    """
+    known, remote = (
+        span.flags & mask
+        for mask in (
+            SpanFlags.SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK,
+            SpanFlags.SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK,
+        )
+    )
+    return bool(span.parent_span_id and known and not remote)
 
 
 def _metric(of_scope: ScopeMetrics, declared: semconv.Metric) -> Metric:
@@ -180,6 +198,7 @@ def _named(ended: OpenSpan, outcome: str) -> dict[str, str]:
         semconv.ERROR_TYPE: text(ended.span.attributes, semconv.ERROR_TYPE),
         semconv.RECORD_FLOW_RUN_ID: ended.own_flow_run_id,
         semconv.RECORD_FLOW_RUN_NAME: text(ended.span.attributes, semconv.PREFECT_RUN_NAME),
+        semconv.XRAY_TRACE_ID: ids.xray_trace_id(int.from_bytes(ended.span.trace_id, "big")),
     }
     return {key: value for key, value in found.items() if value is not None}
 

@@ -289,9 +289,9 @@ def test_self_metrics_are_shown_and_leave_through_the_collector(sink: OtlpSink, 
         export(running, spans(5))
         shown = running.metrics()
         assert 'prefect_sidecar_records_total{signal="traces",outcome="accepted"} 5' in shown
-        assert "prefect_sidecar_in_flight 0" in shown
-        assert sink.wait_for(lambda _: "prefect_sidecar_records" in metric_values(sink))
-        assert metric_values(sink)["prefect_sidecar_collector_up"] == 1
+        assert "prefect_sidecar_in_flight_bytes 0" in shown
+        assert sink.wait_for(lambda _: "prefect.sidecar.records" in metric_values(sink))
+        assert metric_values(sink)["prefect.sidecar.collector_up"] == 1
 
 
 def test_statsd_that_came_last_before_the_end_is_summed_and_what_is_none_is_counted(
@@ -323,7 +323,7 @@ def test_statsd_that_came_last_before_the_end_is_summed_and_what_is_none_is_coun
         tuple(sorted((each.key, each.value.string_value) for each in point.attributes)) for point in rows
     } == {(("beta", ""), ("source", "crm"))}
     assert [point.as_double for metric, point in points if metric.name == "legacy.depth"][-1] == -2
-    assert metric_sums(sink)["prefect_sidecar_statsd_lines"] == 405
+    assert metric_sums(sink)["prefect.sidecar.statsd_lines"] == 405
     assert said.count("StatsD: a line is left out") == 2
 
 
@@ -480,8 +480,8 @@ def test_sigterm_drains_tells_the_accounts_and_exits_zero(sink: OtlpSink, tmp_pa
     assert accounts["left_on_disk"] == {}
     assert len(arrived(sink, request)) == 40
     added = metric_sums(sink)
-    assert added["prefect_sidecar_records"] == 47, "the last numbers leave too"
-    assert added["prefect_sidecar_delivered"] >= 47
+    assert added["prefect.sidecar.records"] == 47, "the last numbers leave too"
+    assert added["prefect.sidecar.delivered"] >= 47
 
 
 def logs(count: int) -> ExportLogsServiceRequest:

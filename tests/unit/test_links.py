@@ -82,9 +82,10 @@ def test_a_range_of_times_is_absolute() -> None:
             "#xray:traces/1-3c32c202-99554b90b9365fbd34f1a6d5",
         ),
         (
-            links.xray_search("eu-west-1", 'annotation.source = "crm"'),
+            links.xray_search("eu-west-1", 'annotation.source = "crm"', 86_400),
             "https://eu-west-1.console.aws.amazon.com/cloudwatch/home?region=eu-west-1"
-            "#xray:traces/query?~(query~(expression~'annotation.source*20*3d*20*22crm*22))",
+            "#xray:traces/query?~(query~(expression~'annotation.source*20*3d*20*22crm*22)"
+            "~context~(timeRange~(delta~86400000)))",
         ),
         (
             links.prefect_flow_run("https://app.prefect.cloud/account/a/workspace/w/", "3c32"),

@@ -230,6 +230,7 @@ def test_of_a_run_that_completed_only_the_time_is_kept() -> None:
 @pytest.mark.parametrize("outcome", ["failed", "crashed"])
 def test_a_run_that_failed_is_named_with_what_it_failed_with(outcome: str) -> None:
     span = flow_span()
+    span.span.trace_id = RUN.bytes
     for key, value in {semconv.ERROR_TYPE: "ValueError", semconv.PREFECT_RUN_NAME: "wise-otter"}.items():
         span.span.attributes.add(key=key).value.string_value = value
     metrics = metrics_of(outcome, span)[1]
@@ -239,8 +240,24 @@ def test_a_run_that_failed_is_named_with_what_it_failed_with(outcome: str) -> No
         "error.type": "ValueError",
         "flow_run_id": str(RUN),
         "flow_run_name": "wise-otter",
+        "xray_trace_id": "1-3c32c202-99554b90b9365fbd34f1a6d5",
     }
     assert "prefect.flow_run.completed" not in metrics
+
+
+@pytest.mark.parametrize(
+    ("parent", "flags", "named"),
+    [(b"", 0x100, True), (b"parent00", 0x300, True), (b"parent00", 0x100, False), (b"parent00", 0, True)],
+    ids=["of its own", "of a deployment that a run has started", "called in a run's process", "not told"],
+)
+def test_a_run_that_another_one_called_is_counted_and_left_to_that(
+    parent: bytes, flags: int, named: bool
+) -> None:
+    span = flow_span(failed=True)
+    span.span.parent_span_id, span.span.flags = parent, flags
+    metrics = metrics_of("failed", span)[1]
+    assert ("prefect.flow_run.failed" in metrics) == named
+    assert "prefect.flow_runs.finished" in metrics
 
 
 def test_a_cancelled_run_neither_completed_nor_failed() -> None:

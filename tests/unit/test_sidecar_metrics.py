@@ -25,16 +25,16 @@ def test_a_request_has_what_was_added_since_the_last_one_that_was_taken() -> Non
     numbers = SelfMetrics()
     numbers.add(metrics.RECORDS, 5, signal="traces", outcome="accepted")
     body, taken = numbers.otlp({})
-    assert values(body)["prefect_sidecar_records"] == [5]
+    assert values(body)["prefect.sidecar.records"] == [5]
     taken()
     numbers.add(metrics.RECORDS, 2, signal="traces", outcome="accepted")
     numbers.set(metrics.IN_FLIGHT, 9)
     refused, _ = numbers.otlp({})
-    assert values(refused) == {"prefect_sidecar_records": [2], "prefect_sidecar_in_flight": [9]}
+    assert values(refused) == {"prefect.sidecar.records": [2], "prefect.sidecar.in_flight": [9]}
     again, taken = numbers.otlp({})
-    assert values(again)["prefect_sidecar_records"] == [2]
+    assert values(again)["prefect.sidecar.records"] == [2]
     taken()
-    assert values(numbers.otlp({})[0])["prefect_sidecar_records"] == [0]
+    assert values(numbers.otlp({})[0])["prefect.sidecar.records"] == [0]
     assert 'prefect_sidecar_records_total{signal="traces",outcome="accepted"} 7' in numbers.prometheus()
 
 
@@ -44,7 +44,7 @@ def test_what_is_added_while_a_request_is_on_its_way_is_in_the_next() -> None:
     _, taken = numbers.otlp({})
     numbers.add(metrics.RECORDS, 3, signal="logs", outcome="accepted")
     taken()
-    assert values(numbers.otlp({})[0])["prefect_sidecar_records"] == [3]
+    assert values(numbers.otlp({})[0])["prefect.sidecar.records"] == [3]
 
 
 def test_each_addition_begins_where_the_last_one_ended() -> None:
@@ -68,5 +68,5 @@ def test_the_collectors_deliveries_are_among_them() -> None:
     shown = numbers.prometheus()
     assert 'prefect_sidecar_delivered_total{signal="traces",exporter="awsxray"} 12' in shown
     assert 'prefect_sidecar_given_up_total{signal="logs",exporter="y"} 1' in shown
-    assert 'prefect_sidecar_queued{signal="traces",exporter="x"} 2048' in shown
+    assert 'prefect_sidecar_queued_bytes{signal="traces",exporter="x"} 2048' in shown
     assert 'prefect_sidecar_held{layer="traces/xray-otlp"} 0' in shown

@@ -124,7 +124,7 @@ def test_lines_are_counted_and_each_reason_is_said_once(caplog: pytest.LogCaptur
     assert numbers.total(metrics.STATSD_REFUSED, reason="negative") == 2
     assert [record.getMessage() for record in caplog.records] == [
         "StatsD: a line is left out (negative): 'rows:-1|c'; more like it are counted in "
-        "prefect_sidecar_statsd_refused"
+        "prefect.sidecar.statsd_refused"
     ]
 
 
