@@ -6,12 +6,15 @@ https://prometheus.io/docs/alerting/latest/configuration/. Secrets are in files 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
 from otel_prefect import semconv
 from otel_prefect.alerts.declared import FLOW, Level
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 HEAD: Final = "# Made by `otel-prefect alerts`: change otel_prefect/alerts, not this.\n"
 _NOBODY: Final = "dashboard"
@@ -50,10 +53,38 @@ class Receivers:
     mail_password_file: str = "/etc/alertmanager/secrets/smtp-password"  # noqa: S105 - a path
 
 
-def configuration(receivers: Receivers) -> str:
-    """Return the configuration as YAML."""
+@dataclass(frozen=True)
+class Timing:
+    """How long alerts of a level wait for others that belong to them.
+
+    Attributes:
+        wait: before the first word of a group.
+        interval: between two words on a group: so long it may take until one is over.
+        repeat: after which the same is said again.
+    """
+
+    wait: str
+    interval: str
+    repeat: str
+
+
+USUAL: Final = {
+    Level.P1: Timing("10s", "1m", "4h"),
+    # What a failing run brings with it comes a moment before that is known.
+    Level.P2: Timing("1m", "5m", "24h"),
+    Level.P3: Timing("5m", "1h", "24h"),
+}
+
+
+def configuration(receivers: Receivers, timing: Mapping[Level, Timing] = USUAL) -> str:
+    """Return the configuration as YAML.
+
+    Args:
+        receivers: who is told.
+        timing: of each level that somebody is told of.
+    """
     content = {
-        "route": _route(),
+        "route": _route(timing),
         "inhibit_rules": _inhibitions(),
         "receivers": [
             {"name": _NOBODY},
@@ -65,23 +96,21 @@ def configuration(receivers: Receivers) -> str:
     return HEAD + yaml.safe_dump(content, sort_keys=False, width=1_000, allow_unicode=True)
 
 
-def _route() -> dict[str, Any]:
-    def to(level: Level, receiver: str, **timing: str) -> dict[str, Any]:
-        return {"matchers": [f'severity="{level.value}"'], "receiver": receiver, **timing}
+def _route(timing: Mapping[Level, Timing]) -> dict[str, Any]:
+    def to(level: Level, receiver: str) -> dict[str, Any]:
+        return {
+            "matchers": [f'severity="{level.value}"'],
+            "receiver": receiver,
+            "group_wait": timing[level].wait,
+            "group_interval": timing[level].interval,
+            "repeat_interval": timing[level].repeat,
+        }
 
     return {
         # P4, and whatever else has no receiver of its own, is seen on the dashboard.
         "receiver": _NOBODY,
         "group_by": list(_GROUP),
-        "group_wait": "10s",
-        "group_interval": "1m",
-        "repeat_interval": "4h",
-        "routes": [
-            to(Level.P1, "pagerduty"),
-            # What a failing run brings with it comes a moment before that is known.
-            to(Level.P2, "slack", group_wait="1m", group_interval="5m", repeat_interval="24h"),
-            to(Level.P3, "e-mail", group_wait="5m", group_interval="1h", repeat_interval="24h"),
-        ],
+        "routes": [to(Level.P1, "pagerduty"), to(Level.P2, "slack"), to(Level.P3, "e-mail")],
     }
 
 

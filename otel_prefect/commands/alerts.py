@@ -1,17 +1,19 @@
-"""``otel-prefect alerts``: writes the rules of Prometheus and the routes of Alertmanager, with a team's links."""
+"""``otel-prefect alerts``: writes rules of Prometheus and routes of Alertmanager, with a team's links."""
 
 from __future__ import annotations
 
-import argparse
 import sys
 from dataclasses import fields
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from otel_prefect.alerts import alertmanager, prometheus
 from otel_prefect.alerts.alertmanager import Receivers
 from otel_prefect.alerts.places import Places
 from otel_prefect.commands.cli import CommandError
+
+if TYPE_CHECKING:
+    import argparse
 
 _PLACES: Final = {
     "region": "region of AWS that the links to X-Ray and CloudWatch lead to",
@@ -36,7 +38,9 @@ _RECEIVERS: Final = {
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument(
-        "folder", type=Path, help="takes prometheus/*.rules.yaml and alertmanager.yaml; made if it is not there"
+        "folder",
+        type=Path,
+        help="takes prometheus/*.rules.yaml and alertmanager.yaml; made if it is not there",
     )
     for kind, options in ((Places, _PLACES), (Receivers, _RECEIVERS)):
         defaults = {each.name: each.default for each in fields(kind)}
@@ -55,9 +59,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Write the files; return the exit code."""
     places = Places(**{name: getattr(args, name) for name in _PLACES})
-    receivers = Receivers(
-        **{name: getattr(args, name) for name in _RECEIVERS}, mail_tls=not args.mail_plain
-    )
+    receivers = Receivers(**{name: getattr(args, name) for name in _RECEIVERS}, mail_tls=not args.mail_plain)
     try:
         for path in write(args.folder, places, receivers):
             sys.stdout.write(f"{path}\n")

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 # A subcommand: its name, the module that carries it out, and its line in --help.
 _COMMANDS = (
-    ("alerts", "otel_prefect.commands.alerts", "write the rules of Prometheus and the routes of Alertmanager"),
+    (
+        "alerts",
+        "otel_prefect.commands.alerts",
+        "write the rules of Prometheus and the routes of Alertmanager",
+    ),
     ("collector", "otel_prefect.commands.collector", "build, find or validate the OpenTelemetry Collector"),
     ("doctor", "otel_prefect.commands.doctor", "look at what has to be right, and say what mends it"),
     ("ecs", "otel_prefect.commands.ecs", "put the sidecar into a task definition, or take it out"),
