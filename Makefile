@@ -67,7 +67,8 @@ lint: .venv/.installed ## check style and types
 format: .venv/.installed ## format the code
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
-docs: .venv/.installed ## make the tables in docs/ from the code
+docs: .venv/.installed ## make the tables in docs/ and the files in alerts/ from the code
+	@$(BIN)/otel-prefect alerts alerts > /dev/null
 	@$(BIN)/python docs/generate.py
 
 # docker (with BuildKit), podman or buildah; the latter two keep a health check in Docker's format only.

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from otel_prefect import prometheus_names, semconv
+from otel_prefect.alerts import prometheus
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -130,7 +131,21 @@ def resources() -> str:
     return _table(("With", "Creates", "Costs"), rows)
 
 
+def alerts() -> str:
+    """Return the table of the alerts."""
+    rows = [
+        (
+            alert.level.value,
+            f"[{alert.name}](runbooks/{alert.name}.md)",
+            (DOCS / "runbooks" / f"{alert.name}.md").read_text().split("\n")[2].partition(". ")[2],
+        )
+        for alert in sorted(prometheus.alerts(), key=lambda alert: alert.level.value)
+    ]
+    return _table(("Level", "Alert", "Means"), rows)
+
+
 TABLES = {
+    "alerts": alerts,
     "permissions": permissions,
     "resources": resources,
     "variables": variables,

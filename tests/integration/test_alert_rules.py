@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
@@ -16,6 +17,9 @@ from otel_prefect.alerts.alertmanager import Receivers
 from otel_prefect.alerts.places import Places
 from otel_prefect.commands import alerts as command
 from otel_prefect.commands import cli
+
+if TYPE_CHECKING:
+    from otel_prefect.alerts.declared import Alert
 
 ROOT = Path(__file__).resolve().parents[2]
 ALERTS = ROOT / "alerts"
@@ -80,7 +84,7 @@ def test_what_rules_ask_for_is_declared_or_recorded() -> None:
 
 
 @pytest.mark.parametrize("alert", prometheus.alerts(), ids=lambda alert: alert.name)
-def test_an_alert_says_what_happened_and_where_to_look(alert: prometheus.Alert) -> None:
+def test_an_alert_says_what_happened_and_where_to_look(alert: Alert) -> None:
     said = alert.annotations(Places())
     assert {"summary", "description", "dashboard", "runbook_url"} <= set(said)
     assert ("trace" in said) == ("logs" in said)
