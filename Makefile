@@ -36,8 +36,8 @@ collector: .venv/.installed ## build the Collector (once: kept in .cache by its 
 gateway: collector ## build the gateway's Collector too
 	@$(BIN)/otel-prefect collector build --distribution gateway
 
-demo: collector ## run the example pipeline against local stand-ins and show its trace
-	@$(BIN)/python -m demo
+demo: collector ## run the example pipeline on local stand-ins (FAIL=ingestion: break it, and be paged)
+	@$(BIN)/python -m demo $(if $(FAIL),--fail $(FAIL))
 
 test: gateway lint ## run every check and every test
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)

@@ -1,4 +1,4 @@
-"""``python -m dashboards``: writes the dashboards' JSON; with ``--check`` it says which files are not current."""
+"""``python -m dashboards``: writes the dashboards' JSON, or says which file is not current (``--check``)."""
 
 from __future__ import annotations
 

@@ -64,13 +64,16 @@ RUNS_BY_STATE: Final = Panel(
 )
 RUN_DURATION: Final = Panel(
     "Duration of flow runs",
-    "How long flow runs took that have ended: the middle one, and the one that 95 % are faster than.",
+    "How long flow runs took that have ended: on average, and what 95 % are faster than, as far as a "
+    "histogram's buckets tell.",
     _NO_RUNS,
     Kind.LINES,
     Unit.SECONDS,
     (
         Promql(
-            quantile(semconv.METRIC_FLOW_RUN_DURATION, 0.5, "$__interval", by=(_FLOW,)), "{{flow_name}} p50"
+            f"{added(semconv.METRIC_FLOW_RUN_DURATION, '$__interval', by=(_FLOW,), part='sum')} / "
+            f"{added(semconv.METRIC_FLOW_RUN_DURATION, '$__interval', by=(_FLOW,), part='count')}",
+            "{{flow_name}} on average",
         ),
         Promql(
             quantile(semconv.METRIC_FLOW_RUN_DURATION, 0.95, "$__interval", by=(_FLOW,)),

@@ -9,7 +9,7 @@ import shutil
 import signal
 import sys
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,17 +18,27 @@ from rich.console import Console
 from demo import report
 from demo.paths import OUTPUT
 from demo.processes import Processes, StartError
-from demo.run import RunError, run
+from demo.run import RunError, fail, run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from types import FrameType
 
 
 # All that a run writes into its folder.
 _OURS = frozenset(
     {
-        *("containers", "exports", "logs", "opensearch", "prefect"),
+        *(
+            "alertmanager",
+            "alerts",
+            "containers",
+            "dashboard.html",
+            "exports",
+            "logs",
+            "opensearch",
+            "prefect",
+        ),
+        "prometheus",
         *("readback", "sidecar", "summary.json", "witness"),
     }
 )
@@ -49,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         SIGTERM.
     """
     parser = argparse.ArgumentParser(prog="python -m demo", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--fail", choices=["ingestion"], help="break it, be paged, and mend it")
     parser.add_argument("--output", type=Path, default=OUTPUT, help="folder of the run (default: .demo)")
     args = parser.parse_args(argv)
     folder: Path = args.output.resolve()
@@ -57,7 +68,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _terminate)
     try:
         with _fresh(folder), Processes(folder / "logs") as processes:
-            return _run_and_show(processes, folder, console)
+            show = _fail_and_show if args.fail else _run_and_show
+            with ExitStack() as stack:
+                return show(processes, folder, stack, console)
     except (StartError, RunError) as error:
         console.print("failed:", style="bold red", end=" ")
         console.print(str(error), soft_wrap=True, markup=False)
@@ -68,20 +81,34 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 143 if isinstance(interrupt, _Terminated) else 130
 
 
-def _run_and_show(processes: Processes, folder: Path, console: Console) -> int:
-    began = time.monotonic()
-
-    def say(line: str) -> None:
-        console.print(f"[dim]{time.monotonic() - began:5.1f} s[/]  {line}", soft_wrap=True)
-
-    result = run(processes, folder, say)
+def _run_and_show(processes: Processes, folder: Path, stack: ExitStack, console: Console) -> int:
+    result = run(processes, folder, stack, _stopwatch(console))
     console.print()
     report.show(console, result)
     summary = report.write(folder, result)
     with suppress(ValueError):
         summary = summary.relative_to(Path.cwd())
     console.print(f"[dim]the same for machines: {summary}; logs of all parts: {summary.parent / 'logs'}[/]")
+    _link(console, result.dashboard)
     return 0 if result.ledger.lost == 0 else 1
+
+
+def _fail_and_show(processes: Processes, folder: Path, stack: ExitStack, console: Console) -> int:
+    failure = fail(processes, folder, stack, _stopwatch(console))
+    console.print()
+    report.show_failure(console, failure)
+    _link(console, failure.dashboard)
+    return 0
+
+
+def _stopwatch(console: Console) -> Callable[[str], None]:
+    began = time.monotonic()
+    return lambda line: console.print(f"[dim]{time.monotonic() - began:5.1f} s[/]  {line}", soft_wrap=True)
+
+
+def _link(console: Console, page: Path | None) -> None:
+    if page is not None:
+        console.print(f"the run on the dashboards: {page.as_uri()}", soft_wrap=True)
 
 
 @contextmanager

@@ -125,6 +125,7 @@ def start(  # noqa: PLR0913 - what differs between a demo and the tests, each by
         str(fetch(say) / "prometheus"),
         f"--config.file={file}",
         f"--storage.tsdb.path={folder / 'data'}",
+        "--storage.tsdb.retention.time=90d",  # what is unusual is told by two months
         f"--web.listen-address={url.removeprefix('http://')}",
         "--web.enable-otlp-receiver",
         "--web.enable-remote-write-receiver",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from demo.ledger import Ledger
     from demo.readback import Trace
+    from demo.run import Failure
 
 _LINES_EACH: Final = 2
 _MISSING_EACH: Final = 5
@@ -38,6 +39,7 @@ class Result:
         logs: destination → documents of log records.
         ledger: what is missing and what is there too often.
         seconds: from the demo's start until all was read back.
+        dashboard: the page that was written of the run's own numbers.
     """
 
     flow_run: dict[str, Any]
@@ -46,6 +48,7 @@ class Result:
     logs: dict[str, list[dict[str, Any]]]
     ledger: Ledger
     seconds: float = 0.0
+    dashboard: Path | None = None
     _order: dict[str, int] = field(default_factory=dict)
 
     def log_counts(self) -> dict[str, Counter[str]]:
@@ -108,6 +111,24 @@ def show(console: Console, result: Result) -> None:
     console.print(_lines(result))
     console.print()
     console.print(_balance(result))
+
+
+def show_failure(console: Console, failure: Failure) -> None:
+    """Print for a person how a broken ingestion was told of."""
+    story = failure.story
+    console.rule(f"[bold]{story.failed['name']} in X-Ray[/]", align="left", style="dim")
+    console.print(waterfall.draw(failure.trace))
+    console.print()
+    facts = Table.grid(padding=(0, 2))
+    facts.add_row("told", Text(str(story.incident.payload["summary"]), style="bold red"))
+    facts.add_row(
+        "", Text(f"{story.paged_after:.1f} s after the run's end, in {story.incident.triggers} event")
+    )
+    for name, link in story.incident.links.items():
+        facts.add_row(name, Text(link, overflow="fold"))
+    over = f"{story.over_after:.1f} s after {story.good['name']} had completed"
+    facts.add_row("over", Text(over, style="bold green"))
+    console.print(Panel(facts, title="what PagerDuty was told (P1)", title_align="left", border_style="dim"))
 
 
 def _head(result: Result) -> Panel:

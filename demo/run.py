@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING, Any, Final
 from demo import (
     aws,
     containers,
+    failing,
     ledger,
+    monitoring,
     opensearch,
     own_logs,
+    page,
     pipeline,
     prefect_server,
+    prometheus,
     readback,
     telemetry,
     witness,
@@ -26,19 +30,24 @@ from otel_prefect import semconv
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import ExitStack
     from pathlib import Path
 
     from demo.aws import Aws
     from demo.containers import Containers
+    from demo.failing import Story
+    from demo.monitoring import Monitoring
     from demo.opensearch import OpenSearch
     from demo.prefect_server import PrefectServer
     from demo.processes import Processes
+    from demo.readback import Trace
     from demo.telemetry import Sidecar
 
     Say = Callable[[str], None]
 
 _FLOW_SECONDS: Final = 300.0
 _POLL_SECONDS: Final = 0.2
+_DASHBOARD_SECONDS: Final = 300.0
 # What `otel-prefect opensearch setup` names them: see its templates.
 _SPANS_INDEX: Final = "otel-prefect-spans*"
 _LOGS_INDEX: Final = "otel-prefect-logs*"
@@ -57,15 +66,17 @@ class Stage:
     prefect: PrefectServer
     sidecar: Sidecar
     containers: Containers
+    monitoring: Monitoring
     deployment_id: str
 
 
-def run(processes: Processes, folder: Path, say: Say) -> Result:
+def run(processes: Processes, folder: Path, stack: ExitStack, say: Say) -> Result:
     """Run the example pipeline once on stand-ins and return what was read back.
 
     Args:
         processes: the owner of everything that is started; the caller closes it.
         folder: takes the run's files: queues, databases, data.
+        stack: ends what is no process.
         say: takes a line for the user at each step.
 
     Raises:
@@ -73,29 +84,53 @@ def run(processes: Processes, folder: Path, say: Say) -> Result:
         RunError: the flow run did not complete.
     """
     began = time.monotonic()
-    telemetry.build_collectors(processes)
-    opensearch.fetch(say)
-    say("starting AWS (moto), OpenSearch and a Prefect server")
-    stage = _set_the_stage(processes, folder, say)
+    stage = _set_the_stage(processes, folder, stack, say)
     say(f"all is up after {time.monotonic() - began:.0f} s; running the flow {pipeline.FLOW}")
-    flow_run_id = _run_flow(stage)
+    flow_run = _run_flow(stage)
+    if flow_run["state_type"] != "COMPLETED":
+        raise RunError(f"the flow run ended as {flow_run['state_type']}: {flow_run['said']}")
     say("the flow run has ended; draining the sidecar")
     accounts = stage.sidecar.drain()
     say("reading it back from X-Ray, CloudWatch Logs and OpenSearch")
-    result = _read_back(stage, flow_run_id, accounts)
+    result = _read_back(stage, flow_run["id"], accounts)
+    result.dashboard = _dashboard(stage, folder)
     result.seconds = time.monotonic() - began
     return result
 
 
-def _set_the_stage(processes: Processes, folder: Path, say: Say) -> Stage:
+def fail(processes: Processes, folder: Path, stack: ExitStack, say: Say) -> Failure:
+    """Run the example pipeline with a broken ingestion, and once more when it is mended.
+
+    Args and errors are those of :func:`run`.
+    """
+    stage = _set_the_stage(processes, folder, stack, say)
+    story = failing.tell(stage, lambda: _run_flow(stage), say)
+    stage.sidecar.drain()
+    trace = readback.xray(stage.aws.client("xray"), story.failed["id"])
+    return Failure(story, trace, _dashboard(stage, folder))
+
+
+def _dashboard(stage: Stage, folder: Path) -> Path:
+    return page.write(folder / "dashboard.html", stage.monitoring.prometheus, _DASHBOARD_SECONDS)
+
+
+def _set_the_stage(processes: Processes, folder: Path, stack: ExitStack, say: Say) -> Stage:
+    telemetry.build_collectors(processes)
+    opensearch.fetch(say)
+    prometheus.fetch(say)
+    say("starting AWS (moto), OpenSearch, a Prefect server and Prometheus")
     with _side_by_side(processes) as start:
+        starting_monitoring = start(monitoring.start, processes, folder, stack, say)
         starting_prefect = start(prefect_server.start, processes, folder / "prefect")
         starting_search = start(_start_opensearch, processes, folder / "opensearch", say)
         server = aws.start(processes)
         node, opensearch_otlp = starting_search()
         prefect = starting_prefect()
+        watching = starting_monitoring()
     outside = {**server.variables(), semconv.ENV_PREFECT_API_URL.name: prefect.url}
-    sidecar = telemetry.start_sidecar(processes, folder, outside, opensearch_otlp)
+    sidecar = telemetry.start_sidecar(
+        processes, folder, outside, opensearch_otlp, watching.prometheus.write_url
+    )
     local = containers.start(
         processes,
         folder / "containers",
@@ -114,13 +149,28 @@ def _set_the_stage(processes: Processes, folder: Path, say: Say) -> Stage:
         tags=["sales", "daily"],
         version="1.4.0",
     )
-    return Stage(server, node, prefect, sidecar, local, deployment_id)
+    return Stage(server, node, prefect, sidecar, local, watching, deployment_id)
 
 
 def _start_opensearch(processes: Processes, folder: Path, say: Say) -> tuple[OpenSearch, str]:
     node = opensearch.start(processes, folder, say)
     telemetry.set_up_opensearch(processes, node.url)
     return node, telemetry.start_opensearch_collector(processes, node.url)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What is shown of a broken ingestion.
+
+    Attributes:
+        story: what happened.
+        trace: of the run that failed, from X-Ray.
+        dashboard: the page that was written.
+    """
+
+    story: Story
+    trace: Trace
+    dashboard: Path
 
 
 @contextmanager
@@ -138,8 +188,8 @@ def _side_by_side(processes: Processes) -> Iterator[Callable[..., Callable[[], A
             raise
 
 
-def _run_flow(stage: Stage) -> str:
-    """Run the deployment as Prefect's ECS worker does, to its end; return the flow run's id.
+def _run_flow(stage: Stage) -> dict[str, Any]:
+    """Run the deployment as Prefect's ECS worker does, to its end; return it, and what is ``said`` of it.
 
     The worker starts a task whose main container runs ``prefect flow-run execute`` and gives it the
     API's address and the flow run's id:
@@ -167,11 +217,8 @@ def _run_flow(stage: Stage) -> str:
         (task,) = ecs.describe_tasks(cluster=stage.containers.cluster, tasks=[task["taskArn"]])["tasks"]
     (container,) = task["containers"]
     flow_run = stage.prefect.flow_run(flow_run_id)
-    if flow_run["state_type"] != "COMPLETED":
-        message = (flow_run["state"] or {}).get("message") or task.get("stoppedReason")
-        code = container.get("exitCode")
-        raise RunError(f"the flow run ended as {flow_run['state_type']} (exit code {code}): {message}")
-    return flow_run_id
+    message = (flow_run["state"] or {}).get("message") or task.get("stoppedReason")
+    return {**flow_run, "said": f"{message} (exit code {container.get('exitCode')})"}
 
 
 def _read_back(stage: Stage, flow_run_id: str, accounts: dict[str, Any]) -> Result:

@@ -157,15 +157,20 @@ class Sidecar:
 
 
 def start_sidecar(
-    processes: Processes, folder: Path, outside: Mapping[str, str], opensearch_otlp: str
+    processes: Processes,
+    folder: Path,
+    outside: Mapping[str, str],
+    opensearch_otlp: str,
+    prometheus_url: str,
 ) -> Sidecar:
-    """Start the sidecar, which starts its Collector: X-Ray, CloudWatch Logs and, over OTLP, OpenSearch.
+    """Start the sidecar, which starts its Collector: X-Ray, CloudWatch, OpenSearch over OTLP, Prometheus.
 
     Args:
         processes: the owner of the process.
         folder: takes the queues and the witness's files.
         outside: how AWS and Prefect's API are reached.
         opensearch_otlp: host:port of the second Collector.
+        prometheus_url: that takes remote write.
 
     Raises:
         StartError: it did not come up.
@@ -185,7 +190,8 @@ def start_sidecar(
         semconv.ENV_STATSD_ENDPOINT.name: f"{LOOPBACK}:{free_port(kind=socket.SOCK_DGRAM)}",
         semconv.ENV_TRACES.name: "xray,otlp",
         semconv.ENV_LOGS.name: "cloudwatch,otlp",
-        semconv.ENV_METRICS.name: "emf",
+        semconv.ENV_METRICS.name: "emf,prometheus",
+        semconv.ENV_PROMETHEUS_ENDPOINT.name: prometheus_url,
         semconv.ENV_OTLP_ENDPOINT.name: opensearch_otlp,
         semconv.ENV_DATA_DIR.name: str(folder / "sidecar"),
         semconv.ENV_COLLECTOR_CONFIG.name: str(witness.CONFIG),

@@ -62,7 +62,7 @@ _POLL_SECONDS = 0.1
 _FLUSH_SECONDS = 5.0
 # What is under way when the doors close may end within this.
 _CLOSE_SECONDS = 1.0
-# Where a folder is to be removed, the last numbers are waited for after all, for so long.
+# The last numbers, which come when all else is gone, are waited for so long.
 _LAST_NUMBERS_SECONDS = 2.0
 # How often the Collector's numbers are read while all is well.
 _DELIVERY_SECONDS = 10.0
@@ -231,7 +231,6 @@ class Sidecar:
         if self.managed is not None:
             await self.deliveries.wait_until_drained(deadline)
             accounts.count(self.numbers, self.deliveries.total, self.reasons_held())
-        # The last numbers need no waiting for: the Collector sends what it has when it is ended.
         await self._send_self_metrics()
         if self.managed is not None:
             await self._stop_collector(deadline)
@@ -239,13 +238,16 @@ class Sidecar:
         sys.stdout.flush()
 
     async def _stop_collector(self, deadline: float) -> None:
-        """End the Collector; a folder of its own among others' goes with it, if nothing is in it."""
+        """End the Collector once the last numbers are gone; an empty folder of its own goes with it.
+
+        What a Collector has in a queue when it is ended stays there: the loop that
+        an exporter feeds is closed first.
+        """
         assert self.managed is not None, "asked for by its owner only"  # noqa: S101 - an invariant
         soon = asyncio.get_running_loop().time() + _LAST_NUMBERS_SECONDS
-        shared = self.settings.data_shared
-        empty = shared and await self.deliveries.wait_until_drained(min(deadline, soon))
+        empty = await self.deliveries.wait_until_drained(min(deadline, soon))
         await self.managed.stop()
-        self.folder.release(empty=empty)
+        self.folder.release(empty=empty and self.settings.data_shared)
 
     async def _start_collector(self, environ: dict[str, str], stack: contextlib.AsyncExitStack) -> None:
         if self.settings.collector is not None:
