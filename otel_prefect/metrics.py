@@ -23,10 +23,9 @@ from datetime import datetime, timezone
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Final
 
-from opentelemetry import metrics as metrics_api
-
 from otel_prefect import schemas, semconv
 from otel_prefect.guard import never_raises, warn_once
+from otel_prefect.instruments import instrument
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -70,17 +69,17 @@ def loaded(  # noqa: PLR0913 - the facts of a load, all by keyword
     attributes = {semconv.TABLE: table, **({} if source is None else {semconv.SOURCE: source})}
     if not _taken(semconv.METRIC_TABLE_ROWS, table, rows, _not_a_count(rows)):
         return  # whatever came with it is of a load that cannot have been
-    _instrument(semconv.METRIC_TABLE_ROWS).add(rows, attributes)
-    _instrument(semconv.METRIC_TABLE_LOADED).set(time.time(), attributes)
+    instrument(semconv.METRIC_TABLE_ROWS, _SCOPE).add(rows, attributes)
+    instrument(semconv.METRIC_TABLE_LOADED, _SCOPE).set(time.time(), attributes)
     if size is not None and _taken(semconv.METRIC_TABLE_SIZE, table, size, _not_a_count(size)):
-        _instrument(semconv.METRIC_TABLE_SIZE).add(size, attributes)
+        instrument(semconv.METRIC_TABLE_SIZE, _SCOPE).add(size, attributes)
     if expected_rows is not None:
         completeness = semconv.METRIC_TABLE_COMPLETENESS
         possible = _taken(completeness, table, expected_rows, _not_a_count(expected_rows))
         if possible and expected_rows > 0:  # of none expected nothing can be missing
-            _instrument(completeness).set(rows / expected_rows, attributes)
+            instrument(completeness, _SCOPE).set(rows / expected_rows, attributes)
     if newest is not None and _taken(semconv.METRIC_TABLE_NEWEST, table, newest, _not_a_time(newest)):
-        _instrument(semconv.METRIC_TABLE_NEWEST).set(_seconds(newest), attributes)
+        instrument(semconv.METRIC_TABLE_NEWEST, _SCOPE).set(_seconds(newest), attributes)
 
 
 @never_raises([])
@@ -109,7 +108,7 @@ def schema(table: str, columns: Mapping[str, Any]) -> list[schemas.Change]:
     found = schemas.changes(before, now)
     for change in found:
         attributes = {semconv.TABLE: table, semconv.CHANGE: change.kind}
-        _instrument(semconv.METRIC_SCHEMA_CHANGES).add(1, attributes)
+        instrument(semconv.METRIC_SCHEMA_CHANGES, _SCOPE).add(1, attributes)
     _logger.warning("table %s: %s", table, "; ".join(map(_told, found)))
     return found
 
@@ -157,7 +156,7 @@ def _taken(metric: Metric, table: str, value: object, problem: str | None) -> bo
     """Tell whether a value is to be recorded; where it is not, count it and say so once."""
     if problem is None:
         return True
-    _instrument(semconv.METRIC_REFUSED).add(1, {semconv.TABLE: table, semconv.REASON: problem})
+    instrument(semconv.METRIC_REFUSED, _SCOPE).add(1, {semconv.TABLE: table, semconv.REASON: problem})
     warn_once(_logger, "%s of table %s: %r is not recorded: %s", metric.name, table, value, problem)
     return False
 
@@ -186,10 +185,3 @@ def _not_a_time(value: object) -> str | None:
 
 def _seconds(moment: datetime) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
-
-
-def _instrument(metric: Metric) -> Any:
-    """Return a metric's instrument, of the provider that is there now; the SDK gives the same one again."""
-    meter = metrics_api.get_meter(_SCOPE)
-    make = meter.create_counter if metric.kind == "counter" else meter.create_gauge
-    return make(metric.name, metric.unit, metric.meaning)

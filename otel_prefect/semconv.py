@@ -302,7 +302,7 @@ METRIC_REFUSED: Final = Metric(
 )  # fmt: skip
 METRIC_COST: Final = Metric(
     "pipeline.cost", "{USD}", "gauge", (SOURCE, SERVICE), "cost flow, from Cost Explorer",
-    "Unblended cost of the last whole day (UTC), by the cost allocation tag of the source and by service.",
+    "Unblended cost of the day before yesterday (UTC), by the source's cost allocation tag and by service.",
 )  # fmt: skip
 METRIC_STORAGE: Final = Metric(
     "pipeline.storage.size", "By", "gauge", (BUCKET, STORAGE_CLASS), "cost flow, from S3's storage metrics",

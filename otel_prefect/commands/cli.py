@@ -24,6 +24,11 @@ _COMMANDS = (
         "write the rules of Prometheus and the routes of Alertmanager",
     ),
     ("collector", "otel_prefect.commands.collector", "build, find or validate the OpenTelemetry Collector"),
+    (
+        "deploy-cost-flow",
+        "otel_prefect.commands.deploy_cost_flow",
+        "have Prefect read what the pipelines cost",
+    ),
     ("doctor", "otel_prefect.commands.doctor", "look at what has to be right, and say what mends it"),
     ("ecs", "otel_prefect.commands.ecs", "put the sidecar into a task definition, or take it out"),
     ("opensearch", "otel_prefect.commands.opensearch", "install index templates, pipelines and retention"),
