@@ -13,6 +13,7 @@ from otel_prefect.log import fields as log_fields
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.sdk.trace.id_generator import IdGenerator
 
@@ -71,6 +72,7 @@ def _set_up(service_name: str | None, *, process_span: bool) -> Shutdown | None:
     from otel_prefect.export.delivery import Delivery  # noqa: PLC0415
     from otel_prefect.lifecycle import Shutdown  # noqa: PLC0415
     from otel_prefect.prefect import http as prefect_http  # noqa: PLC0415
+    from otel_prefect.spans import flush_after_root  # noqa: PLC0415
     from otel_prefect.spans import process_span as process_spans  # noqa: PLC0415
 
     process = runs.of_process()
@@ -86,13 +88,15 @@ def _set_up(service_name: str | None, *, process_span: bool) -> Shutdown | None:
         span,
     )
     shutdown.register()
+    if providers[0] is not None and process_kind.is_ray_worker():
+        providers[0].add_span_processor(flush_after_root.FlushAfterRoot(shutdown.flush_soon))
     aws_calls.install()
     xray_sdk.install()
     prefect_http.install()
     return shutdown
 
 
-def _traces(own: Resource, delivery: Delivery) -> Provider | None:
+def _traces(own: Resource, delivery: Delivery) -> TracerProvider | None:
     from opentelemetry import trace  # noqa: PLC0415
     from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
     from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415

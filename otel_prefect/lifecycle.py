@@ -65,7 +65,7 @@ class Shutdown:
         self._delivery = delivery
         self._seconds = seconds
         self._span = span
-        self._finished = False
+        self._finished = self._flush_is_due = False
         self._begin()
         # A fork leaves the thread behind.
         os.register_at_fork(after_in_child=self._begin)
@@ -83,7 +83,13 @@ class Shutdown:
 
     def flush(self) -> None:
         """Send what there is; return when that is done or when the time is up."""
-        self._ask([provider.force_flush for provider in self._providers])
+        self._ask(self._flush_steps())
+
+    def flush_soon(self) -> None:
+        """Have what there is sent; return at once. Asked for again before that has begun: once is enough."""
+        if not self._flush_is_due:
+            self._flush_is_due = True
+            self._requests.put((self._flush_steps(), threading.Event()))
 
     def finish(self) -> None:
         """Send what is left; return when that is done or when the time is up. Again: return at once."""
@@ -94,6 +100,12 @@ class Shutdown:
         self._delivery.close_within(self._seconds * 0.9)
         steps: list[Callable[[], object]] = [provider.shutdown for provider in self._providers]
         self._ask(steps if self._span is None else [self._span.end, *steps])
+
+    def _flush_steps(self) -> list[Callable[[], object]]:
+        def begun() -> None:
+            self._flush_is_due = False
+
+        return [begun, *(provider.force_flush for provider in self._providers)]
 
     def _ask(self, steps: Sequence[Callable[[], object]]) -> None:
         done = threading.Event()
@@ -123,7 +135,7 @@ class Shutdown:
         util.register_after_fork(self, in_child)
 
     def _begin(self) -> None:
-        self._finished = False
+        self._finished = self._flush_is_due = False
         # Of all queues the one that a signal handler may put into while its thread does the same.
         self._requests: SimpleQueue[tuple[Sequence[Callable[[], object]], threading.Event]] = SimpleQueue()
         threading.Thread(target=self._run, name="otel-prefect-shutdown", daemon=True).start()

@@ -1,4 +1,4 @@
-"""What program a Python process runs, and whether that is Prefect's own, by its command line."""
+"""What program a Python process runs, and whether that is Prefect's own or Ray's, by its command line."""
 
 from __future__ import annotations
 
@@ -48,6 +48,17 @@ def is_prefects_own(command_line: Sequence[str] | None = None) -> bool:
     """
     name = program(command_line)
     return name == "prefect" or name.startswith("prefect.") or is_prefect_server(command_line)
+
+
+def is_ray_worker(command_line: Sequence[str] | None = None) -> bool:
+    """Tell whether a process is one in which Ray runs tasks.
+
+    Args:
+        command_line: interpreter and arguments; the process's own where it is None.
+    """
+    own = sys.orig_argv if command_line is None else command_line
+    # `ray._private.services.start_raylet` has the raylet start it so.
+    return any(PurePath(argument).parts[-2:] == ("workers", "default_worker.py") for argument in own)
 
 
 def is_prefect_server(command_line: Sequence[str] | None = None) -> bool:
