@@ -42,6 +42,9 @@ demo: collector ## run the example pipeline on local stand-ins (FAIL=ingestion: 
 test: gateway lint ## run every check and every test
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
+bench-anomalies: .venv/.installed ## measure how well unusual loads are found and write bench/ANOMALIES.md (1 minute)
+	@$(BIN)/python -m bench.anomalies
+
 soak: collector ## ten minutes without any destination, and nothing lost (OTEL_PREFECT_TEST_OUTAGE_SECONDS changes it)
 	@OTEL_PREFECT_TEST_OUTAGE_SECONDS=$${OTEL_PREFECT_TEST_OUTAGE_SECONDS:-600} $(BIN)/python -m pytest \
 		tests/integration/test_durability.py -k down_for_long -rP --timeout=3600 $(PYTEST_ARGS)
@@ -67,8 +70,9 @@ lint: .venv/.installed ## check style and types
 format: .venv/.installed ## format the code
 	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
 
-docs: .venv/.installed ## make the tables in docs/ and the files in alerts/ from the code
+docs: .venv/.installed ## make alerts/, dashboards/*.json and the tables in docs/ from the code
 	@$(BIN)/otel-prefect alerts alerts > /dev/null
+	@$(BIN)/python -m dashboards > /dev/null
 	@$(BIN)/python docs/generate.py
 
 # docker (with BuildKit), podman or buildah; the latter two keep a health check in Docker's format only.

@@ -10,6 +10,7 @@ from dashboards.panels import BAD, OK, WARN, Board, Kind, Panel, Promql, Section
 from dashboards.promql import RANGE, added, age, largest, newest, none_is_zero, quantile, series
 from dashboards.promql import share as share_of
 from otel_prefect import links, semconv
+from otel_prefect.alerts import anomalies
 from otel_prefect.prometheus_names import metric
 
 _FLOW: Final = semconv.ANNOTATION_FLOW_NAME
@@ -286,14 +287,14 @@ REFUSED: Final = Panel(
 ANOMALIES: Final = Panel(
     "What is unusual",
     "How far rows, bytes, duration and cost are from what is usual on this weekday, in robust standard "
-    "deviations. Beyond 4 either way is told of.",
-    "No series has the eight weeks of history yet that this needs, or its recording rules are not loaded.",
+    f"deviations. Beyond {anomalies.THRESHOLD:g} either way is told of.",
+    "No series has the six weeks of history yet that this needs, or its recording rules are not loaded.",
     Kind.LINES,
     Unit.COUNT,
-    (Promql(metrics.ANOMALY_SCORE, "{{measure}} {{table}}{{flow_name}}{{source}}"),),
-    by=("measure", semconv.TABLE, _FLOW),
+    (Promql(anomalies.SCORE, "{{measure}} {{table}}{{flow_name}}{{source}}"),),
+    by=(anomalies.MEASURE, semconv.TABLE, _FLOW),
     width=24,
-    not_in_cloudwatch="CloudWatch's alarms have bands of their own: alerts/cloudwatch.yaml.",
+    not_in_cloudwatch="CloudWatch's alarms have bands of their own: deploy/alarms.yaml.",
 )
 
 _COST_NOW: Final = newest(semconv.METRIC_COST, by=(semconv.SOURCE,))

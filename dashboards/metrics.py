@@ -6,9 +6,6 @@ from typing import Final
 
 from otel_prefect import semconv
 
-ANOMALY_SCORE: Final = "pipeline:anomaly:score"
-"""A recorded series of ``otel_prefect.alerts.anomalies``."""
-ANOMALY_MEASURE: Final = "measure"
 ALERTS: Final = "ALERTS"
 """Prometheus's own series of alerts: https://prometheus.io/docs/prometheus/latest/configuration/alerting_rules/"""
 ALERT_LABELS: Final = ("severity", "alertname", "alertstate")

@@ -93,6 +93,7 @@ def start(  # noqa: PLR0913 - what differs between a demo and the tests, each by
     alertmanager: str | None = None,
     evaluation_seconds: float = 15,
     port: int | None = None,
+    retention: str = "90d",
     say: Callable[[str], None] = lambda _: None,
 ) -> Prometheus:
     """Start a Prometheus that takes what the layer ``prometheus`` writes, by either protocol.
@@ -104,6 +105,7 @@ def start(  # noqa: PLR0913 - what differs between a demo and the tests, each by
         alertmanager: host:port of one that alerts go to.
         evaluation_seconds: between two evaluations of the rules.
         port: to listen on; None: a free one.
+        retention: how long it keeps data: what is unusual is told by two months.
         say: takes lines for the user while something is built.
 
     Raises:
@@ -125,7 +127,7 @@ def start(  # noqa: PLR0913 - what differs between a demo and the tests, each by
         str(fetch(say) / "prometheus"),
         f"--config.file={file}",
         f"--storage.tsdb.path={folder / 'data'}",
-        "--storage.tsdb.retention.time=90d",  # what is unusual is told by two months
+        f"--storage.tsdb.retention.time={retention}",
         f"--web.listen-address={url.removeprefix('http://')}",
         "--web.enable-otlp-receiver",
         "--web.enable-remote-write-receiver",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import yaml
 
-from otel_prefect.alerts import declared
+from otel_prefect.alerts import anomalies, declared
 
 if TYPE_CHECKING:
     from otel_prefect.alerts.declared import Alert, Group
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 FILES: Final[dict[str, tuple[Group, ...]]] = {
     "pipeline": (declared.PIPELINE,),
     "data-quality": (declared.QUALITY, declared.FRESHNESS),
+    "anomalies": (anomalies.ANOMALIES,),
     "cost": (declared.COST,),
     "performance": (declared.PERFORMANCE,),
 }

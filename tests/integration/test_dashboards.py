@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from dashboards import metrics
 from dashboards.boards import BOARDS
 from dashboards.panels import Kind, Panel, Unit
 from demo import page, prometheus
 from demo.page import answers
 from demo.processes import Processes
 from otel_prefect import prometheus_names, semconv
+from otel_prefect.alerts import anomalies
 from otel_prefect.alerts.alertmanager import Receivers
 from otel_prefect.alerts.places import Places
 from otel_prefect.collector import start as collector
@@ -44,7 +44,7 @@ def history(folder: Path, now: float) -> None:
     """Write what no pipeline of today can send: storage of a month ago, and what rules make of two months."""
     lines = [
         f'pipeline_storage_size_bytes{{bucket="x",storage_class="x"}} 2 {now - 30 * DAY:.0f}',
-        f'{metrics.ANOMALY_SCORE}{{measure="rows",table="x"}} 1.5 {now - 60:.0f}',
+        f'{anomalies.SCORE}{{measure="rows",table="x"}} 1.5 {now - 60:.0f}',
     ]
     file = folder / "history.txt"
     file.write_text("\n".join(sorted(lines)) + "\n# EOF\n")

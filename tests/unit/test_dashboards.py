@@ -16,6 +16,7 @@ from dashboards import metrics, native
 from dashboards.boards import BOARDS
 from dashboards.cloudwatch import Math, Search
 from otel_prefect import prometheus_names, semconv
+from otel_prefect.alerts import anomalies
 
 if TYPE_CHECKING:
     from dashboards.panels import Board, Panel
@@ -27,7 +28,7 @@ NAMES = {prometheus_names.metric(each) for each in semconv.metrics()}
 KNOWN = (
     NAMES
     | {f"{name}_{part}" for name in NAMES for part in ("sum", "count", "bucket")}
-    | {metrics.ANOMALY_SCORE, metrics.ALERTS}
+    | {anomalies.SCORE, metrics.ALERTS}
 )
 
 
