@@ -294,7 +294,7 @@ ANOMALIES: Final = Panel(
     (Promql(anomalies.SCORE, "{{measure}} {{table}}{{flow_name}}{{source}}"),),
     by=(anomalies.MEASURE, semconv.TABLE, _FLOW),
     width=24,
-    not_in_cloudwatch="CloudWatch's alarms have bands of their own: deploy/alarms.yaml.",
+    not_in_cloudwatch="CloudWatch's alarms have bands of their own: otel-prefect alerts --cloudwatch-bands.",
 )
 
 _COST_NOW: Final = newest(semconv.METRIC_COST, by=(semconv.SOURCE,))
