@@ -126,6 +126,7 @@ def test_the_command_says_what_it_wrote_with_a_teams_links(
     assert capsys.readouterr().out.splitlines() == [
         *(str(tmp_path / "prometheus" / f"{name}.rules.yaml") for name in prometheus.FILES),
         str(tmp_path / "alertmanager.yaml"),
+        str(tmp_path / "cloudwatch.yaml"),
     ]
     assert "eu-west-1.console.aws" in (tmp_path / "prometheus" / "pipeline.rules.yaml").read_text()
     assert "to: me@example.org" in (tmp_path / "alertmanager.yaml").read_text()

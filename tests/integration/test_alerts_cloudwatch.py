@@ -1,7 +1,8 @@
 """The alarms of CloudWatch: the template, deployed to moto, and what its alarms ask and say.
 
-moto evaluates no query and learns no band, and knows none of ``UNKNOWN_TO_MOTO``: cfn-lint has checked their
-properties, and no more is known of them.
+moto's CloudFormation makes no alarms and no subscriptions: they are put by the APIs, whose properties
+have the same names. It evaluates no query and learns no band. It knows none of ``UNKNOWN_TO_MOTO``: cfn-
+lint has checked their properties, and no more is known of them.
 """
 
 from __future__ import annotations
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 FILE = Path(__file__).resolve().parents[2] / "alerts" / "cloudwatch.yaml"
+ALARM = "AWS::CloudWatch::Alarm"
+SUBSCRIPTION = "AWS::SNS::Subscription"
 UNKNOWN_TO_MOTO = {
     "AWS::CE::AnomalyMonitor",
     "AWS::CE::AnomalySubscription",
@@ -55,9 +58,15 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[aws.Aws]:
 
 def deployed(moto: aws.Aws, path: Path, name: str, given: dict[str, str]) -> list[dict[str, Any]]:
     """Deploy what moto knows of a template; return its alarms."""
-    decided = Decided(load(path), given).result()
+    template = Decided(load(path), given)
+    decided = template.result()
+    resources = decided["Resources"].values()
+    alarms = [each["Properties"] for each in resources if each["Type"] == ALARM]
+    subscriptions = [each["Properties"] for each in resources if each["Type"] == SUBSCRIPTION]
     decided["Resources"] = {
-        key: each for key, each in decided["Resources"].items() if each["Type"] not in UNKNOWN_TO_MOTO
+        key: each
+        for key, each in decided["Resources"].items()
+        if each["Type"] not in {ALARM, SUBSCRIPTION, *UNKNOWN_TO_MOTO}
     }
     formation = moto.client("cloudformation")
     formation.create_stack(
@@ -68,9 +77,16 @@ def deployed(moto: aws.Aws, path: Path, name: str, given: dict[str, str]) -> lis
     )
     (stack,) = formation.describe_stacks(StackName=name)["Stacks"]
     assert stack["StackStatus"] == "CREATE_COMPLETE"
-    found = moto.client("cloudwatch").describe_alarms(AlarmNamePrefix=f"{name}-")["MetricAlarms"]
-    assert isinstance(found, list)
-    return found
+    topics = {each["OutputKey"]: each["OutputValue"] for each in stack["Outputs"]}
+    names = {**given, **topics, "AWS::StackName": name}
+    for each in subscriptions:
+        moto.client("sns").subscribe(**template.text(each, names))
+    cloudwatch_api = moto.client("cloudwatch")
+    for each in alarms:
+        cloudwatch_api.put_metric_alarm(**template.text(each, names))
+    found = cloudwatch_api.describe_alarms(AlarmNamePrefix=f"{name}-")["MetricAlarms"]
+    assert len(found) == len(alarms)
+    return list(found)
 
 
 def test_cfn_lint_has_nothing_to_say() -> None:
@@ -134,7 +150,7 @@ def test_an_alarm_asks_the_teams_namespace_and_sees_an_hour(moto: aws.Aws) -> No
 def test_a_description_says_what_happened_and_where_to_look() -> None:
     # https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html: 1,024 at most
     for alarm in load(FILE)["Resources"].values():
-        if alarm["Type"] == "AWS::CloudWatch::Alarm":
+        if alarm["Type"] == ALARM:
             said = alarm["Properties"]["AlarmDescription"]
             assert len(said) <= 1024
             assert "\nRunbook: docs/runbooks/" in said
@@ -224,8 +240,9 @@ def test_each_table_and_flow_that_cloudwatch_knows_gets_an_alarm_on_its_band(
     }
 
 
+@pytest.mark.usefixtures("asks_moto")
 def test_a_namespace_without_metrics_is_said_and_nothing_is_written(
-    asks_moto: aws.Aws, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = tmp_path / "made"
     asked = ["alerts", str(folder), "--cloudwatch-bands", "--namespace", "Nobody", "--region", aws.REGION]
