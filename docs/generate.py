@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import yaml
 
+from dashboards.boards import BOARDS
 from otel_prefect import prometheus_names, semconv
 from otel_prefect.alerts import prometheus
 
@@ -144,8 +145,22 @@ def alerts() -> str:
     return _table(("Level", "Alert", "Means"), rows)
 
 
+def dashboards() -> str:
+    """Return the table of the dashboards and their panels."""
+    rows = [
+        (
+            f"**{board.title}**: {board.about}",
+            ", ".join(panel.title for panel in board.panels()),
+            ", ".join(panel.title for panel in board.panels() if panel.not_in_cloudwatch) or "",
+        )
+        for board in BOARDS
+    ]
+    return _table(("Dashboard", "Panels", "Not in CloudWatch"), rows)
+
+
 TABLES = {
     "alerts": alerts,
+    "dashboards": dashboards,
     "permissions": permissions,
     "resources": resources,
     "variables": variables,

@@ -21,6 +21,9 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from demo import prometheus
+
+NO_DIMENSIONS = {"flow_run_id", "flow_run_name", "xray_trace_id"}
 ROOT = Path(__file__).resolve().parents[2]
 MARK = "DEMO_TEST_MARK"
 SERVICES = {"daily-sales-flow", "daily-sales-ingest", "daily-sales-transform", "daily-sales-dbt"}
@@ -136,6 +139,40 @@ def test_the_demo_ends_well_and_has_lost_nothing(demo: Demo) -> None:
     assert demo.summary()["duplicates"] == 0
     assert demo.summary()["missing"] == {}
     assert demo.summary()["state"] == "COMPLETED"
+
+
+def text_of(page: Path) -> str:
+    """What a page says, its elements between bars."""
+    shown = re.sub(r"<style.*?</style>", "", page.read_text(), flags=re.DOTALL)
+    return re.sub(r"[|\s]*\|[|\s]*", "|", re.sub(r"<[^>]+>", "|", shown))
+
+
+def test_it_ends_with_a_page_of_the_dashboards_with_the_runs_own_numbers(demo: Demo) -> None:
+    page = demo.folder / "dashboard.html"
+    assert demo.output.rstrip().endswith(f"the run on the dashboards: {page.as_uri()}")
+    text = text_of(page)
+    assert "|Success rate|100 %|Runs that failed|0|" in text
+    said = " ".join(str(record["body"]) for record in demo.read_back("cloudwatch"))
+    for source in SOURCES:
+        loaded = re.search(rf"{source}: (\d+) rows loaded", said)
+        assert loaded is not None
+        assert f"|raw.{source}|{int(loaded[1]):,}|" in text
+
+
+def test_a_run_makes_no_more_metrics_in_cloudwatch_than_the_docs_say(demo: Demo) -> None:
+    promised = re.search(r"makes under (\d+) of them", (ROOT / "docs" / "metrics.md").read_text())
+    assert promised is not None
+    data = demo.folder / "prometheus" / "data"
+    dump = [str(prometheus.fetch() / "promtool"), "tsdb", "dump", str(data)]
+    told = subprocess.run(dump, capture_output=True, text=True, check=True).stdout
+    made = set()
+    for line in told.splitlines():
+        labels = dict(re.findall(r'(\w+)="([^"]*)"', line.partition("}")[0]))
+        name = labels.pop("__name__")
+        # A histogram is one metric in CloudWatch; ids of runs are no dimensions there.
+        if name.startswith(("prefect_", "pipeline_", "dbt_")) and not name.endswith(("_bucket", "_count")):
+            made.add((name, *sorted(each for each in labels.items() if each[0] not in NO_DIMENSIONS)))
+    assert 40 < len(made) < int(promised[1])
 
 
 def test_the_trace_id_is_the_flow_run_id(demo: Demo, spans: dict[str, Span]) -> None:
