@@ -11,9 +11,11 @@ from demo.processes import StartError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
+    from demo.readback import Trace
     from demo.receivers import Incident, StandIns
-    from demo.run import Stage
+    from demo.stage import Say, Stage
 
 _SOURCE: Final = "crm"
 _EXPORT: Final = f"landing/{_SOURCE}/{pipeline.DAY}.jsonl.gz"
@@ -40,7 +42,22 @@ class Story:
     over_after: float
 
 
-def tell(stage: Stage, run_flow: Callable[[], dict[str, Any]], say: Callable[[str], None]) -> Story:
+@dataclass(frozen=True)
+class Failure:
+    """What is shown of a broken ingestion.
+
+    Attributes:
+        story: what happened.
+        trace: of the run that failed, from X-Ray.
+        dashboard: the page that was written.
+    """
+
+    story: Story
+    trace: Trace
+    dashboard: Path
+
+
+def tell(stage: Stage, run_flow: Callable[[], dict[str, Any]], say: Say) -> Story:
     """Break the ingestion of a source, run the flow, mend it, and run the flow again.
 
     Args:

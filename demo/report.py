@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from demo.failing import Failure
     from demo.ledger import Ledger
     from demo.readback import Trace
-    from demo.run import Failure
 
 _LINES_EACH: Final = 2
 _MISSING_EACH: Final = 5

@@ -1,49 +1,23 @@
-"""The demo's run, top to bottom: start the stand-ins, run the pipeline, drain, read back, compare."""
+"""The demo's run, top to bottom: set the stage, run the pipeline, drain, read back, compare."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from demo import (
-    aws,
-    containers,
-    failing,
-    ledger,
-    monitoring,
-    opensearch,
-    own_logs,
-    page,
-    pipeline,
-    prefect_server,
-    prometheus,
-    readback,
-    telemetry,
-    witness,
-)
+from demo import failing, ledger, own_logs, page, pipeline, readback, telemetry, witness
+from demo.failing import Failure
 from demo.report import Result
+from demo.stage import set_up
 from otel_prefect import semconv
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from contextlib import ExitStack
     from pathlib import Path
 
-    from demo.aws import Aws
-    from demo.containers import Containers
-    from demo.failing import Story
-    from demo.monitoring import Monitoring
-    from demo.opensearch import OpenSearch
-    from demo.prefect_server import PrefectServer
     from demo.processes import Processes
-    from demo.readback import Trace
-    from demo.telemetry import Sidecar
-
-    Say = Callable[[str], None]
+    from demo.stage import Say, Stage
 
 _FLOW_SECONDS: Final = 300.0
 _POLL_SECONDS: Final = 0.2
@@ -55,19 +29,6 @@ _LOGS_INDEX: Final = "otel-prefect-logs*"
 
 class RunError(Exception):
     """Raised when the pipeline itself did not end well; the text says how."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Everything that is up while the pipeline runs."""
-
-    aws: Aws
-    opensearch: OpenSearch
-    prefect: PrefectServer
-    sidecar: Sidecar
-    containers: Containers
-    monitoring: Monitoring
-    deployment_id: str
 
 
 def run(processes: Processes, folder: Path, stack: ExitStack, say: Say) -> Result:
@@ -84,7 +45,7 @@ def run(processes: Processes, folder: Path, stack: ExitStack, say: Say) -> Resul
         RunError: the flow run did not complete.
     """
     began = time.monotonic()
-    stage = _set_the_stage(processes, folder, stack, say)
+    stage = set_up(processes, folder, stack, say)
     say(f"all is up after {time.monotonic() - began:.0f} s; running the flow {pipeline.FLOW}")
     flow_run = _run_flow(stage)
     if flow_run["state_type"] != "COMPLETED":
@@ -103,7 +64,7 @@ def fail(processes: Processes, folder: Path, stack: ExitStack, say: Say) -> Fail
 
     Args and errors are those of :func:`run`.
     """
-    stage = _set_the_stage(processes, folder, stack, say)
+    stage = set_up(processes, folder, stack, say)
     story = failing.tell(stage, lambda: _run_flow(stage), say)
     stage.sidecar.drain()
     trace = readback.xray(stage.aws.client("xray"), story.failed["id"])
@@ -112,80 +73,6 @@ def fail(processes: Processes, folder: Path, stack: ExitStack, say: Say) -> Fail
 
 def _dashboard(stage: Stage, folder: Path) -> Path:
     return page.write(folder / "dashboard.html", stage.monitoring.prometheus, _DASHBOARD_SECONDS)
-
-
-def _set_the_stage(processes: Processes, folder: Path, stack: ExitStack, say: Say) -> Stage:
-    telemetry.build_collectors(processes)
-    opensearch.fetch(say)
-    prometheus.fetch(say)
-    say("starting AWS (moto), OpenSearch, a Prefect server and Prometheus")
-    with _side_by_side(processes) as start:
-        starting_monitoring = start(monitoring.start, processes, folder, stack, say)
-        starting_prefect = start(prefect_server.start, processes, folder / "prefect")
-        starting_search = start(_start_opensearch, processes, folder / "opensearch", say)
-        server = aws.start(processes)
-        node, opensearch_otlp = starting_search()
-        prefect = starting_prefect()
-        watching = starting_monitoring()
-    outside = {**server.variables(), semconv.ENV_PREFECT_API_URL.name: prefect.url}
-    sidecar = telemetry.start_sidecar(
-        processes, folder, outside, opensearch_otlp, watching.prometheus.write_url
-    )
-    local = containers.start(
-        processes,
-        folder / "containers",
-        images=pipeline.IMAGES,
-        platform={**server.variables(), **sidecar.variables()},
-        s3=server.client("s3"),
-        glue_python=("opentelemetry-instrument", "python"),
-    )
-    pipeline.install(server, local, folder / "exports")
-    deployment_id = prefect.deploy(
-        flow=pipeline.FLOW,
-        deployment=pipeline.DEPLOYMENT,
-        work_pool=pipeline.WORK_POOL,
-        entrypoint=pipeline.ENTRYPOINT,
-        folder=pipeline.FLOW_FOLDER,
-        tags=["sales", "daily"],
-        version="1.4.0",
-    )
-    return Stage(server, node, prefect, sidecar, local, watching, deployment_id)
-
-
-def _start_opensearch(processes: Processes, folder: Path, say: Say) -> tuple[OpenSearch, str]:
-    node = opensearch.start(processes, folder, say)
-    telemetry.set_up_opensearch(processes, node.url)
-    return node, telemetry.start_opensearch_collector(processes, node.url)
-
-
-@dataclass(frozen=True)
-class Failure:
-    """What is shown of a broken ingestion.
-
-    Attributes:
-        story: what happened.
-        trace: of the run that failed, from X-Ray.
-        dashboard: the page that was written.
-    """
-
-    story: Story
-    trace: Trace
-    dashboard: Path
-
-
-@contextmanager
-def _side_by_side(processes: Processes) -> Iterator[Callable[..., Callable[[], Any]]]:
-    """Give a function that starts a call in a thread and returns the function that waits for its result.
-
-    When one fails, or the user interrupts, the processes are closed at once, which ends the waiting
-    of all others.
-    """
-    with ThreadPoolExecutor(thread_name_prefix="start") as executor:
-        try:
-            yield lambda function, *arguments: executor.submit(function, *arguments).result
-        except BaseException:
-            processes.close()
-            raise
 
 
 def _run_flow(stage: Stage) -> dict[str, Any]:
