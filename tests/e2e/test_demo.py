@@ -152,7 +152,7 @@ def test_it_ends_with_a_page_of_the_dashboards_with_the_runs_own_numbers(demo: D
     assert demo.output.rstrip().endswith(f"the run on the dashboards: {page.as_uri()}")
     text = text_of(page)
     assert "|Success rate|100 %|Runs that failed|0|" in text
-    said = " ".join(str(record["body"]) for record in demo.read_back("cloudwatch"))
+    said = " ".join(str(record["message"]) for record in demo.read_back("cloudwatch"))
     for source in SOURCES:
         loaded = re.search(rf"{source}: (\d+) rows loaded", said)
         assert loaded is not None
