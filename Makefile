@@ -8,7 +8,7 @@ export UV_CACHE_DIR := $(CACHE)/uv-cache
 export UV_LINK_MODE := hardlink
 BIN := $(CURDIR)/.venv/bin
 
-.PHONY: help install collector gateway demo test soak bench bench-library fuzz lint format docs image image-requirements clean
+.PHONY: help install collector gateway demo test bench-anomalies soak bench bench-library fuzz lint format docs image image-requirements clean
 .DEFAULT_GOAL := help
 
 help: ## show what there is to make

@@ -21,7 +21,7 @@ _COMMANDS = (
     (
         "alerts",
         "otel_prefect.commands.alerts",
-        "write the rules of Prometheus and the routes of Alertmanager",
+        "write alerts: rules of Prometheus, routes of Alertmanager, alarms of CloudWatch",
     ),
     ("collector", "otel_prefect.commands.collector", "build, find or validate the OpenTelemetry Collector"),
     (
