@@ -174,6 +174,8 @@ ANNOTATION_FLOW_NAME: Final = "flow_name"
 ANNOTATION_DEPLOYMENT: Final = "deployment"
 ANNOTATION_SOURCE: Final = SOURCE
 ANNOTATION_STAGE: Final = STAGE
+ANNOTATION_OPERATION: Final = "operation"
+"""A span's own name, where X-Ray calls its segment by the service."""
 ANNOTATIONS: Final = {
     ANNOTATION_FLOW_RUN_ID: FLOW_RUN_ID,
     ANNOTATION_FLOW_NAME: FLOW_NAME,

@@ -1,0 +1,191 @@
+"""An execution: the spans of one trace, as a tree of processes and what they did."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from enum import Enum
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+
+class Status(Enum):
+    """How a span came out, by X-Ray's words where they are clearer."""
+
+    OK = "ok"
+    ERROR = "error"
+    """It failed, by what it was asked (X-Ray: a client's error)."""
+    FAULT = "fault"
+    """It failed, by itself."""
+    THROTTLED = "throttled"
+    IN_PROGRESS = "in progress"
+
+    @property
+    def is_bad(self) -> bool:
+        """Whether a person looks there first."""
+        return self in (Status.ERROR, Status.FAULT, Status.THROTTLED)
+
+
+@dataclass(frozen=True)
+class Caught:
+    """An exception of a span.
+
+    Attributes:
+        type: its class's name.
+        message: its text.
+        stack: its frames as lines, the outermost first.
+    """
+
+    type: str
+    message: str
+    stack: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Span:
+    """Something that was done.
+
+    Attributes:
+        id: 16 hex digits.
+        parent_id: the same, of what it was done for; None for the first.
+        name: such as ``task extract``.
+        start: seconds since 1970.
+        end: the same; None while it is in progress.
+        status: how it came out.
+        service: name of its process; None where it is no process's first span.
+        attributes: what is known of it, by OpenTelemetry's names.
+        exceptions: that it ended with, the last one first.
+    """
+
+    id: str
+    parent_id: str | None
+    name: str
+    start: float
+    end: float | None
+    status: Status = Status.OK
+    service: str | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    exceptions: tuple[Caught, ...] = ()
+
+    def until(self, now: float) -> float:
+        """Return its end, or where it has none yet a time that is not before its start."""
+        return max(self.start, now) if self.end is None else max(self.start, self.end)
+
+
+class Execution:
+    """The spans of one trace.
+
+    What is not as it should be is kept and does no harm: a span whose parent is missing stands at the top,
+    and so does each span of a ring.
+    """
+
+    def __init__(self, trace_id: str, spans: Iterable[Span]) -> None:
+        """Take spans.
+
+        Args:
+            trace_id: 32 hex digits.
+            spans: in any order. Of two with one id the one that has ended stays, or else the first.
+        """
+        self.trace_id = trace_id
+        self.spans: dict[str, Span] = {}
+        for span in spans:
+            known = self.spans.get(span.id)
+            if known is None or (known.end is None and span.end is not None):
+                self.spans[span.id] = span
+
+    @property
+    def missing_parents(self) -> set[str]:
+        """The ids that spans name as their parents and that are not there."""
+        return {
+            span.parent_id
+            for span in self.spans.values()
+            if span.parent_id is not None and span.parent_id not in self.spans
+        }
+
+    @cached_property
+    def start(self) -> float:
+        """When the first span began, in seconds since 1970; 0 where there is none."""
+        return min((span.start for span in self.spans.values()), default=0.0)
+
+    @cached_property
+    def end(self) -> float:
+        """When the last thing happened that is known of, in seconds since 1970."""
+        return max((span.until(span.start) for span in self.spans.values()), default=0.0)
+
+    @property
+    def in_progress(self) -> bool:
+        """Whether a span has not ended."""
+        return any(span.end is None for span in self.spans.values())
+
+    @cached_property
+    def _children(self) -> dict[str | None, list[Span]]:
+        found: dict[str | None, list[Span]] = defaultdict(list)
+        for span in sorted(self.spans.values(), key=lambda each: (each.start, each.id)):
+            found[span.parent_id if span.parent_id in self.spans else None].append(span)
+        in_rings = self._in_rings(found)
+        for parent_id in {span.parent_id for span in in_rings}:
+            found[parent_id] = [span for span in found[parent_id] if span not in in_rings]
+        found[None] = sorted([*found[None], *in_rings], key=lambda each: (each.start, each.id))
+        return found
+
+    def _in_rings(self, children: Mapping[str | None, list[Span]]) -> list[Span]:
+        """Return a span of each ring: what no walk from the top reaches, one at a time."""
+        reached: set[str] = set()
+        broken: list[Span] = []
+
+        def reach(first: Iterable[Span]) -> None:
+            waiting = list(first)
+            while waiting:
+                span = waiting.pop()
+                if span.id not in reached:
+                    reached.add(span.id)
+                    waiting += children.get(span.id, ())
+
+        reach(children.get(None, ()))
+        for span in sorted(self.spans.values(), key=lambda each: (each.start, each.id)):
+            if span.id not in reached:
+                broken.append(span)
+                reach([span])
+        return broken
+
+    def roots(self) -> list[Span]:
+        """Return what stands at the top, by start."""
+        return self._children.get(None, [])
+
+    def children(self, span: Span) -> list[Span]:
+        """Return what was done for a span, by start."""
+        return self._children.get(span.id, [])
+
+    def walk(self) -> Iterator[tuple[int, Span]]:
+        """Yield all spans, each after its parent, with how deep it is: 0 at the top."""
+        waiting = [(0, span) for span in reversed(self.roots())]
+        while waiting:
+            depth, span = waiting.pop()
+            yield depth, span
+            waiting += [(depth + 1, child) for child in reversed(self.children(span))]
+
+    @cached_property
+    def _processes(self) -> dict[str, str]:
+        """By span id: the id of the first span of its process."""
+        found: dict[str, str] = {}
+        for _, span in self.walk():
+            above = found.get(span.parent_id or "")
+            found[span.id] = span.id if span.service is not None or above is None else above
+        return found
+
+    def process(self, span: Span) -> Span:
+        """Return the first span of the process that a span is of."""
+        return self.spans[self._processes[span.id]]
+
+    def processes(self) -> list[Span]:
+        """Return the first spans of all processes, by start."""
+        return [span for _, span in sorted(self._firsts(), key=lambda each: each[0])]
+
+    def _firsts(self) -> Iterator[tuple[tuple[float, str], Span]]:
+        for span_id, first in self._processes.items():
+            if span_id == first:
+                span = self.spans[span_id]
+                yield (span.start, span.id), span
