@@ -8,7 +8,7 @@ TRACE_ID = "3c32c20299554b90b9365fbd34f1a6d5"
 XRAY_TRACE_ID = "1-3c32c202-99554b90b9365fbd34f1a6d5"
 
 
-def span(  # noqa: PLR0913 - a span, each by its name
+def span(
     name: str,
     start: float,
     end: float | None,
