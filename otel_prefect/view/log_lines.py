@@ -1,0 +1,122 @@
+"""The log records of an execution, as lines that people read."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any, Final
+
+from otel_prefect import semconv
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+_TIME: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d{1,9})?Z", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A log record.
+
+    Attributes:
+        time: seconds since 1970.
+        level: such as ``ERROR``.
+        service: name of the process.
+        message: its text, without the fields around it.
+        span_id: of the span in which it was said, where it was in one.
+        fields: all that came with it.
+    """
+
+    time: float
+    level: str
+    service: str
+    message: str
+    span_id: str | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
+
+
+def of_cloudwatch(logs: Any, group: str, flow_run_id: str, start: float, end: float) -> list[Line]:
+    """Return an execution's lines, by time.
+
+    Args:
+        logs: a client of boto3; it needs ``logs:FilterLogEvents``.
+        group: the log group.
+        flow_run_id: a UUID.
+        start: seconds since 1970.
+        end: the same.
+
+    Raises:
+        botocore.exceptions.ClientError: it is refused, or there is no such group.
+        botocore.exceptions.BotoCoreError: CloudWatch cannot be reached, or there are no credentials.
+    """
+    pages = logs.get_paginator("filter_log_events").paginate(
+        logGroupName=group,
+        startTime=int(start * 1000),
+        endTime=int(end * 1000) + 1,
+        filterPattern=f'{{ $.{semconv.RECORD_FLOW_RUN_ID} = "{flow_run_id}" }}',
+    )
+    texts = (event["message"] for page in pages for event in page["events"])
+    # What is of another run is left out here too: a group may have what is no JSON of ours.
+    found = [line for line in lines(texts) if line.fields.get(semconv.RECORD_FLOW_RUN_ID) == flow_run_id]
+    return sorted(found, key=lambda line: line.time)
+
+
+def lines(texts: Iterable[str]) -> Iterator[Line]:
+    """Yield the records among texts; what is none is left out.
+
+    Args:
+        texts: JSON objects, as the layer ``cloudwatch`` writes them.
+    """
+    for text in texts:
+        try:
+            record = json.loads(text)
+        except (ValueError, RecursionError):
+            continue
+        line = _line(record) if isinstance(record, dict) else None
+        if line is not None:
+            yield line
+
+
+def _line(record: Mapping[str, Any]) -> Line | None:
+    time = _seconds(str(record.get("timestamp")))
+    if time is None:
+        return None
+    message = record.get("message", "")
+    span_id = record.get(semconv.RECORD_SPAN_ID)
+    return Line(
+        time=time,
+        level=str(record.get("level", "")),
+        service=str(record.get("service", "")),
+        message=message if isinstance(message, str) else json.dumps(message),
+        span_id=span_id if isinstance(span_id, str) and span_id else None,
+        fields=record,
+    )
+
+
+def _seconds(text: str) -> float | None:
+    """Return a time in UTC, which has up to nine digits of a second, in seconds since 1970."""
+    found = _TIME.fullmatch(text)
+    if found is None:
+        return None
+    try:
+        whole = datetime.strptime(found[1], "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc)
+    except ValueError:
+        return None
+    return whole.timestamp() + float(f"0{found[2] or ''}")
+
+
+def around(all_lines: Iterable[Line], service: str | None, time: float, count: int = 10) -> list[Line]:
+    """Return the lines of a process about a time: most of those before it, and a few after.
+
+    Args:
+        all_lines: by time.
+        service: name of the process; None: of all.
+        time: seconds since 1970.
+        count: how many lines at most.
+    """
+    own = [line for line in all_lines if service is None or line.service == service]
+    after = next((number for number, line in enumerate(own) if line.time > time), len(own))
+    last = min(len(own), max(after + count // 4, count))
+    return own[max(0, last - count) : last]
