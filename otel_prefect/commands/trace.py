@@ -1,0 +1,106 @@
+"""``otel-prefect trace RUN``: what one execution did, what failed in it, and what its time went into."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from otel_prefect import ids, semconv
+from otel_prefect.commands.cli import CommandError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from otel_prefect.view.execution import Execution
+    from otel_prefect.view.log_lines import Line
+
+_SLACK_SECONDS: Final = 60.0
+"""Before the first span and after the last one in which log records are looked for."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("run", metavar="RUN", help="a flow run's id, or the id of a trace in X-Ray")
+    parser.add_argument("--region", help="of AWS (the process's)")
+    group = semconv.ENV_LOG_GROUP
+    parser.add_argument(
+        "--log-group",
+        default=os.environ.get(group.name) or group.default,
+        help=f"of the runs' logs ({group.name}, else {group.default})",
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    """Show the execution; return 0.
+
+    Raises:
+        CommandError: there is no such execution, or AWS does not answer.
+    """
+    trace_id = _trace_id(args.run)
+    try:
+        import boto3  # noqa: PLC0415 - of the extra `cli`, and slow to import
+        from rich.console import Console  # noqa: PLC0415 - as above
+    except ModuleNotFoundError as error:
+        raise CommandError(f"{error.name} is not installed: pip install 'otel-prefect[cli]'") from error
+    from otel_prefect.view import terminal  # noqa: PLC0415 - it needs rich
+
+    session = boto3.Session(region_name=args.region)
+    execution, odd = _execution(session, trace_id)
+    lines, unread = _lines(session, execution, args.log_group)
+    console = Console(highlight=False)
+    console.print(terminal.show(execution, lines, time.time()))
+    if odd:
+        console.print(f"[yellow]{odd} segment documents were not understood[/]")
+    if unread:
+        console.print(f"no log lines: {unread}", style="yellow", markup=False)
+    return 0
+
+
+def _trace_id(run: str) -> str:
+    """Return the id by which X-Ray knows a run.
+
+    Raises:
+        CommandError: the text is neither a flow run's id nor a trace's.
+    """
+    flow_run_id = ids.read_uuid(run)
+    if flow_run_id is not None:
+        return ids.xray_trace_id(ids.trace_id(flow_run_id))
+    try:
+        return ids.xray_trace_id(ids.parse_xray_trace_id(run))
+    except ValueError:
+        raise CommandError(
+            f"{run!r} is neither the id of a flow run (3c32c202-9955-4b90-b936-5fbd34f1a6d5) nor that of a "
+            "trace in X-Ray (1-3c32c202-99554b90b9365fbd34f1a6d5)"
+        ) from None
+
+
+def _execution(session: Any, trace_id: str) -> tuple[Execution, int]:
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as above
+
+    from otel_prefect.view import xray  # noqa: PLC0415 - as above
+
+    try:
+        execution, odd = xray.execution(session.client("xray"), trace_id)
+    except (BotoCoreError, ClientError) as error:
+        raise CommandError(f"xray:BatchGetTraces: {error}") from error
+    if not execution.spans:
+        raise CommandError(
+            f"X-Ray in {session.region_name} has no trace {trace_id}: it keeps them for 30 days, and takes "
+            "seconds to show a new one. A run that another flow run started is in the trace of that one"
+        )
+    return execution, odd
+
+
+def _lines(session: Any, execution: Execution, group: str) -> tuple[list[Line], str]:
+    """Return the log lines, and why there are none where they cannot be read."""
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as above
+
+    from otel_prefect.view import log_lines  # noqa: PLC0415 - as above
+
+    flow_run_id = ids.show_uuid(ids.flow_run_id(int(execution.trace_id, 16)))
+    start, end = execution.start - _SLACK_SECONDS, execution.end + _SLACK_SECONDS
+    try:
+        return log_lines.of_cloudwatch(session.client("logs"), group, flow_run_id, start, end), ""
+    except (BotoCoreError, ClientError) as error:
+        return [], f"logs:FilterLogEvents on {group}: {error}"

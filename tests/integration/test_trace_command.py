@@ -1,0 +1,186 @@
+"""``otel-prefect trace RUN``, with what moto's X-Ray and CloudWatch Logs hold."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from demo import aws
+from demo.processes import Processes
+from otel_prefect.commands import cli
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+RUN_ID = "3c32c202-9955-4b90-b936-5fbd34f1a6d5"
+TRACE_ID = "1-3c32c202-99554b90b9365fbd34f1a6d5"
+BEGAN = 1_795_616_667.0
+GROUP = "/otel-prefect"
+
+
+@pytest.fixture(scope="module")
+def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[aws.Aws]:
+    with Processes(tmp_path_factory.mktemp("moto")) as processes:
+        made = aws.start(processes)
+        put_segments(made, *failing())
+        put_lines(made)
+        yield made
+
+
+@pytest.fixture
+def shown(
+    moto: aws.Aws, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Return a function that runs the command: exit code, stdout, stderr."""
+    for name, value in {**moto.variables(), "COLUMNS": "120", "TZ": "UTC"}.items():
+        monkeypatch.setenv(name, value)
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        code = cli.main(["trace", *arguments])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+def segment(id_: str, name: str, start: float, end: float, **more: Any) -> dict[str, Any]:
+    return {
+        "id": f"{id_:0>16}",
+        "name": name,
+        "trace_id": TRACE_ID,
+        "start_time": BEGAN + start,
+        "end_time": BEGAN + end,
+        **more,
+    }
+
+
+def failing() -> list[dict[str, Any]]:
+    """A flow whose ingestion fails three times on what it reads."""
+    flow = segment(
+        "f",
+        "daily-sales-flow",
+        0,
+        20,
+        fault=True,
+        annotations={"operation": "flow daily-sales", "flow_run_id": RUN_ID},
+        metadata={"default": {"prefect.run.name": "hungry-flounder", "prefect.state.name": "Failed"}},
+    )
+    cause = {
+        "exceptions": [
+            {
+                "id": "e",
+                "type": "builtins.EOFError",
+                "message": "the file ended early",
+                "stack": [{"path": "load.py", "line": 12, "label": "read"}],
+            }
+        ]
+    }
+    programs = [
+        segment(
+            f"a{n}",
+            "daily-sales-ingest",
+            1 + 5 * n,
+            5 + 5 * n,
+            parent_id=f"{'f':0>16}",
+            fault=True,
+            cause=cause,
+            annotations={"operation": "ingest", "source": "crm", "flow_run_id": RUN_ID},
+        )
+        for n in range(3)
+    ]
+    return [flow, *programs]
+
+
+def put_segments(moto: aws.Aws, *documents: dict[str, Any]) -> None:
+    moto.client("xray").put_trace_segments(TraceSegmentDocuments=[json.dumps(each) for each in documents])
+
+
+def put_lines(moto: aws.Aws) -> None:
+    logs = moto.client("logs")
+    logs.create_log_group(logGroupName=GROUP)
+    logs.create_log_stream(logGroupName=GROUP, logStreamName="s")
+    events = [
+        {
+            "timestamp": int((BEGAN + second) * 1000),
+            "message": json.dumps(
+                {
+                    "timestamp": f"2026-11-25T14:24:{27 + second:02}Z",
+                    "level": level,
+                    "service": "daily-sales-ingest",
+                    "flow_run_id": run_id,
+                    "message": message,
+                }
+            ),
+        }
+        for second, level, run_id, message in (
+            (12, "INFO", RUN_ID, "reading landing/crm/2026-03-01.jsonl.gz"),
+            (14, "ERROR", RUN_ID, "cannot read on after 731 rows"),
+            (14, "ERROR", "00000000-9955-4b90-b936-5fbd34f1a6d5", "another run's line"),
+        )
+    ]
+    logs.put_log_events(logGroupName=GROUP, logStreamName="s", logEvents=events)
+
+
+def test_the_cause_stands_on_the_first_screen_with_its_log_lines(shown: Callable[..., Any]) -> None:
+    code, out, _ = shown(RUN_ID)
+    assert code == 0
+    first_screen = out.splitlines()[:24]
+    assert first_screen[0].startswith("Failed  flow daily-sales  hungry-flounder")
+    assert "20 s" in first_screen[0]
+    text = "\n".join(first_screen)
+    assert "2026-11-25 14:24:27 UTC" in text
+    assert f"flow run {RUN_ID}" in text
+    assert "daily-sales-ingest [crm] ▸ ingest  EOFError: the file ended early  3 times" in text
+    assert "load.py:12 in read" in text
+    assert "cannot read on after 731 rows" in text
+    assert "another run's line" not in out
+
+
+def test_all_of_it_is_shown_to_scale_and_where_the_time_went(shown: Callable[..., Any]) -> None:
+    _, out, _ = shown(TRACE_ID)
+    rows = [line for line in out.splitlines() if "█" in line or "▐" in line]
+    assert [row.partition("◆")[0].rstrip() for row in rows] == [
+        "daily-sales-flow flow daily-sales",
+        "├ daily-sales-ingest [crm] ingest",
+        "├ daily-sales-ingest [crm] ingest",
+        "└ daily-sales-ingest [crm] ingest",
+    ]
+    assert all("fault" in row and "◆" in row for row in rows)
+    shares = out[out.index("where the time went") :]
+    assert "daily-sales-ingest [crm]  ingest" in shares
+    assert "60%" in shares
+    assert "40%" in shares
+
+
+@pytest.mark.parametrize(
+    ("run", "said"),
+    [
+        ("nonsense", "'nonsense' is neither the id of a flow run"),
+        ("1-zz-99554b90b9365fbd34f1a6d5", "is neither the id of a flow run"),
+        ("11111111-9955-4b90-b936-5fbd34f1a6d5", "has no trace 1-11111111-99554b90b9365fbd34f1a6d5"),
+    ],
+)
+def test_a_run_that_is_not_there_is_said(shown: Callable[..., Any], run: str, said: str) -> None:
+    code, out, err = shown(run)
+    assert (code, out) == (1, "")
+    assert said in err
+    assert err.count("\n") == 1
+
+
+def test_a_log_group_that_is_not_there_is_said_and_the_trace_is_shown(shown: Callable[..., Any]) -> None:
+    code, out, _ = shown(RUN_ID, "--log-group", "/nobody")
+    assert code == 0
+    assert "EOFError" in out
+    assert "no log lines: logs:FilterLogEvents on /nobody:" in out
+
+
+def test_aws_that_cannot_be_reached_is_said(
+    shown: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    code, _, err = shown(RUN_ID)
+    assert code == 1
+    assert "xray:BatchGetTraces: " in err
