@@ -18,7 +18,7 @@ from otel_prefect.doctor.aws import (
     Unreachable,
 )
 from otel_prefect.doctor.findings import Finding, Status, Surroundings
-from otel_prefect.doctor.http import NoAnswer, ask
+from otel_prefect.http_request import NoAnswer, ask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

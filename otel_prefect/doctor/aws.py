@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from otel_prefect import semconv
 from otel_prefect.collector import start as collector
-from otel_prefect.doctor.http import Answer, ask
+from otel_prefect.http_request import Answer, ask
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

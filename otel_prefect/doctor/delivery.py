@@ -25,7 +25,7 @@ from otel_prefect import ids, semconv
 from otel_prefect.doctor import opensearch, permissions, sidecar
 from otel_prefect.doctor.aws import Denied, NoBoto3, Refused, Unauthenticated, Unreachable
 from otel_prefect.doctor.findings import Finding, Status, Surroundings
-from otel_prefect.doctor.http import NoAnswer, ask
+from otel_prefect.http_request import NoAnswer, ask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,7 +12,7 @@ from otel_prefect.deploy import permissions
 from otel_prefect.doctor import aws as aws_module
 from otel_prefect.doctor.aws import Denied, NoBoto3, Refused, Unauthenticated, Unreachable
 from otel_prefect.doctor.findings import Finding, Status, Surroundings
-from otel_prefect.doctor.http import NoAnswer
+from otel_prefect.http_request import NoAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

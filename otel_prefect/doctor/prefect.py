@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import subprocess
 import sys
 import uuid
-from dataclasses import dataclass
 from importlib import metadata, util
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote, urlsplit
 
 from otel_prefect import __version__, semconv
 from otel_prefect.doctor.findings import Finding, Status, Surroundings
-from otel_prefect.doctor.http import NoAnswer, ask
+from otel_prefect.http_request import NoAnswer
+from otel_prefect.prefect import api as prefect_api
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -48,27 +46,24 @@ os._exit(0)
 def api(surroundings: Surroundings) -> Iterator[Finding]:
     """Ask Prefect's API as the sidecar does, for a flow run that does not exist."""
     what, environ = "prefect: API", surroundings.environ
-    written = environ.get(semconv.ENV_PREFECT_API_URL.name)
-    if not written:
+    if not environ.get(semconv.ENV_PREFECT_API_URL.name):
         said = f"{semconv.ENV_PREFECT_API_URL.name} is not set: runs get no names of flow and deployment"
         yield Finding(what, Status.NOTE, said, f"{semconv.ENV_PREFECT_API_URL.name}=https://…/api")
         return
     try:
-        question = _question(environ, written)
+        prefect = prefect_api.of_environment(environ)
     except ValueError as error:
         yield Finding(what, Status.WRONG, str(error))
         return
-    shown = question.url.rpartition("/flow_runs/")[0]
-    certificates = environ.get(semconv.ENV_PREFECT_API_SSL_CERT_FILE.name)
-    seconds = min(_SECONDS, surroundings.left())
+    shown = prefect.base
     try:
-        answer = ask(question.url, headers=question.headers, seconds=seconds, certificates=certificates)
+        answer = prefect.get(f"/flow_runs/{uuid.uuid4()}", min(_SECONDS, surroundings.left()))
     except NoAnswer as error:
         mend = f"{semconv.ENV_PREFECT_API_URL.name}: name an API that can be reached from here"
         yield Finding(what, Status.WRONG, f"{shown}: {error}", mend)
         return
     if answer.status in (401, 403):
-        given = "refuses the credentials that are set" if question.authorized else "wants credentials"
+        given = "refuses the credentials that are set" if prefect.authorized else "wants credentials"
         names = f"{semconv.ENV_PREFECT_API_KEY.name} (Prefect Cloud) or "
         names += semconv.ENV_PREFECT_API_AUTH_STRING.name
         yield Finding(what, Status.WRONG, f"{shown} {given}: {answer.status}", f"set {names}")
@@ -99,45 +94,6 @@ def _answered(what: str, shown: str, told: str) -> Finding:
         mend = f"{semconv.ENV_PREFECT_API_URL.name}={shown}/api"
         return Finding(what, Status.WRONG, f"{shown} answers, but has no flow runs", mend)
     return Finding(what, Status.RIGHT, f"{shown} answers questions about flow runs")
-
-
-@dataclass(frozen=True)
-class _Question:
-    url: str
-    headers: Mapping[str, str]
-    authorized: bool
-
-
-def _question(environ: Mapping[str, str], written: str) -> _Question:
-    """Return the request that the sidecar would send; see ``sidecar.settings``.
-
-    Raises:
-        ValueError: a variable cannot be used; the text names it.
-    """
-    parts = urlsplit(written)
-    login, at, host = parts.netloc.rpartition("@")
-    if parts.scheme not in ("http", "https") or not host:
-        raise ValueError(f"{semconv.ENV_PREFECT_API_URL.name}: an http:// or https:// URL is needed")
-    headers = {"accept": "application/json", **_custom_headers(environ)}
-    key = environ.get(semconv.ENV_PREFECT_API_KEY.name)
-    auth = environ.get(semconv.ENV_PREFECT_API_AUTH_STRING.name) or (unquote(login) if at else "")
-    if key:
-        headers["authorization"] = f"Bearer {key}"
-    elif auth:
-        headers["authorization"] = "Basic " + base64.b64encode(auth.encode()).decode()
-    base = parts._replace(netloc=host).geturl().rstrip("/")
-    return _Question(f"{base}/flow_runs/{uuid.uuid4()}", headers, bool(key or auth))
-
-
-def _custom_headers(environ: Mapping[str, str]) -> dict[str, str]:
-    name = semconv.ENV_PREFECT_CLIENT_CUSTOM_HEADERS.name
-    try:
-        headers = json.loads(environ.get(name) or "{}")
-    except ValueError:
-        headers = None
-    if not isinstance(headers, dict):
-        raise ValueError(f"{name}: a JSON object of strings is needed")
-    return {str(key): str(value) for key, value in headers.items()}
 
 
 def plugin(surroundings: Surroundings) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 
 from otel_prefect import semconv
 from otel_prefect.doctor.findings import Finding, Status, Surroundings
-from otel_prefect.doctor.http import Answer, NoAnswer, ask
+from otel_prefect.http_request import Answer, NoAnswer, ask
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
