@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from otel_prefect import ids, semconv
 from otel_prefect.commands.cli import CommandError
+from otel_prefect.prefect import api as prefect_api
+from otel_prefect.view import runs
 
 if TYPE_CHECKING:
     import argparse
@@ -21,7 +23,10 @@ _SLACK_SECONDS: Final = 60.0
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.add_argument("run", metavar="RUN", help="a flow run's id, or the id of a trace in X-Ray")
+    parser.add_argument(
+        "run", metavar="RUN", help="a flow run's id or name, `latest`, or the id of a trace in X-Ray"
+    )
+    parser.add_argument("flow", metavar="FLOW", nargs="?", help="with `latest`: of this flow")
     parser.add_argument("--region", help="of AWS (the process's)")
     group = semconv.ENV_LOG_GROUP
     parser.add_argument(
@@ -35,9 +40,11 @@ def main(args: argparse.Namespace) -> int:
     """Show the execution; return 0.
 
     Raises:
-        CommandError: there is no such execution, or AWS does not answer.
+        CommandError: there is no such execution, or AWS or Prefect does not answer.
     """
-    trace_id = _trace_id(args.run)
+    if args.flow and args.run != runs.LATEST:
+        raise CommandError(f"{args.flow!r}: a flow can be named with `latest` only")
+    trace_id = _trace_id(args.run, args.flow)
     try:
         import boto3  # noqa: PLC0415 - of the extra `cli`, and slow to import
         from rich.console import Console  # noqa: PLC0415 - as above
@@ -57,29 +64,42 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _trace_id(run: str) -> str:
-    """Return the id by which X-Ray knows a run.
+def _trace_id(run: str, flow: str | None) -> str:
+    """Return the trace of a run, as 32 hex digits.
 
     Raises:
-        CommandError: the text is neither a flow run's id nor a trace's.
+        CommandError: it is no run's, or Prefect, which knows names, does not say.
     """
     flow_run_id = ids.read_uuid(run)
-    if flow_run_id is not None:
-        return ids.xray_trace_id(ids.trace_id(flow_run_id))
     try:
-        return ids.xray_trace_id(ids.parse_xray_trace_id(run))
+        if flow_run_id is None:
+            return f"{ids.parse_xray_trace_id(run):032x}"
     except ValueError:
+        pass
+    own = None if flow_run_id is None else f"{ids.trace_id(flow_run_id):032x}"
+    if own is not None and not os.environ.get(semconv.ENV_PREFECT_API_URL.name):
+        return own
+    try:
+        prefect = prefect_api.of_environment(os.environ)
+        found = runs.find(prefect, run, flow) if own is None else runs.by_id(prefect, run)
+    except runs.NotFound as error:
+        # Prefect may have forgotten a run, or be away: its trace is the same.
+        if own is not None:
+            return own
+        raise CommandError(str(error)) from error
+    except ValueError as error:
         raise CommandError(
-            f"{run!r} is neither the id of a flow run (3c32c202-9955-4b90-b936-5fbd34f1a6d5) nor that of a "
-            "trace in X-Ray (1-3c32c202-99554b90b9365fbd34f1a6d5)"
-        ) from None
+            f"{run!r} is no id of a flow run or a trace, and to ask Prefect for a run of that name: {error}"
+        ) from error
+    return found.trace_id
 
 
-def _execution(session: Any, trace_id: str) -> tuple[Execution, int]:
+def _execution(session: Any, hex_trace_id: str) -> tuple[Execution, int]:
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as above
 
     from otel_prefect.view import xray  # noqa: PLC0415 - as above
 
+    trace_id = ids.xray_trace_id(int(hex_trace_id, 16))
     try:
         execution, odd = xray.execution(session.client("xray"), trace_id)
     except (BotoCoreError, ClientError) as error:
@@ -87,7 +107,7 @@ def _execution(session: Any, trace_id: str) -> tuple[Execution, int]:
     if not execution.spans:
         raise CommandError(
             f"X-Ray in {session.region_name} has no trace {trace_id}: it keeps them for 30 days, and takes "
-            "seconds to show a new one. A run that another flow run started is in the trace of that one"
+            "seconds to show a new one"
         )
     return execution, odd
 
@@ -98,9 +118,8 @@ def _lines(session: Any, execution: Execution, group: str) -> tuple[list[Line], 
 
     from otel_prefect.view import log_lines  # noqa: PLC0415 - as above
 
-    flow_run_id = ids.show_uuid(ids.flow_run_id(int(execution.trace_id, 16)))
     start, end = execution.start - _SLACK_SECONDS, execution.end + _SLACK_SECONDS
     try:
-        return log_lines.of_cloudwatch(session.client("logs"), group, flow_run_id, start, end), ""
+        return log_lines.of_cloudwatch(session.client("logs"), group, execution.trace_id, start, end), ""
     except (BotoCoreError, ClientError) as error:
         return [], f"logs:FilterLogEvents on {group}: {error}"

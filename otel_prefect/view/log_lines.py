@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_prefect import semconv
+from otel_prefect import ids, semconv
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -37,13 +37,13 @@ class Line:
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
-def of_cloudwatch(logs: Any, group: str, flow_run_id: str, start: float, end: float) -> list[Line]:
+def of_cloudwatch(logs: Any, group: str, trace_id: str, start: float, end: float) -> list[Line]:
     """Return an execution's lines, by time.
 
     Args:
         logs: a client of boto3; it needs ``logs:FilterLogEvents``.
         group: the log group.
-        flow_run_id: a UUID.
+        trace_id: 32 hex digits: the id of the flow run, which is all that records outside of spans have.
         start: seconds since 1970.
         end: the same.
 
@@ -51,15 +51,22 @@ def of_cloudwatch(logs: Any, group: str, flow_run_id: str, start: float, end: fl
         botocore.exceptions.ClientError: it is refused, or there is no such group.
         botocore.exceptions.BotoCoreError: CloudWatch cannot be reached, or there are no credentials.
     """
+    wanted = {
+        semconv.RECORD_TRACE_ID: trace_id,
+        semconv.RECORD_FLOW_RUN_ID: ids.show_uuid(ids.flow_run_id(int(trace_id, 16))),
+    }
     pages = logs.get_paginator("filter_log_events").paginate(
         logGroupName=group,
         startTime=int(start * 1000),
         endTime=int(end * 1000) + 1,
-        filterPattern=f'{{ $.{semconv.RECORD_FLOW_RUN_ID} = "{flow_run_id}" }}',
+        # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html
+        filterPattern="{ " + " || ".join(f'($.{key} = "{value}")' for key, value in wanted.items()) + " }",
     )
     texts = (event["message"] for page in pages for event in page["events"])
     # What is of another run is left out here too: a group may have what is no JSON of ours.
-    found = [line for line in lines(texts) if line.fields.get(semconv.RECORD_FLOW_RUN_ID) == flow_run_id]
+    found = [
+        line for line in lines(texts) if any(line.fields.get(key) == value for key, value in wanted.items())
+    ]
     return sorted(found, key=lambda line: line.time)
 
 

@@ -36,6 +36,7 @@ def shown(
     """Return a function that runs the command: exit code, stdout, stderr."""
     for name, value in {**moto.variables(), "COLUMNS": "120", "TZ": "UTC"}.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
 
     def run(*arguments: str) -> tuple[int, str, str]:
         code = cli.main(["trace", *arguments])
@@ -157,8 +158,11 @@ def test_all_of_it_is_shown_to_scale_and_where_the_time_went(shown: Callable[...
 @pytest.mark.parametrize(
     ("run", "said"),
     [
-        ("nonsense", "'nonsense' is neither the id of a flow run"),
-        ("1-zz-99554b90b9365fbd34f1a6d5", "is neither the id of a flow run"),
+        (
+            "nonsense",
+            "'nonsense' is no id of a flow run or a trace, and to ask Prefect for a run of that name: ",
+        ),
+        ("1-zz-99554b90b9365fbd34f1a6d5", "PREFECT_API_URL: an http:// or https:// URL is needed"),
         ("11111111-9955-4b90-b936-5fbd34f1a6d5", "has no trace 1-11111111-99554b90b9365fbd34f1a6d5"),
     ],
 )

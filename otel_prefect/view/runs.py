@@ -1,0 +1,117 @@
+"""Which run is meant: its id, its name, the latest, or the latest of a flow, as Prefect knows them."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from otel_prefect import ids
+from otel_prefect.http_request import NoAnswer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from otel_prefect.prefect.api import Api
+
+LATEST: Final = "latest"
+_SECONDS: Final = 10.0
+_TRACEPARENT_LABEL: Final = "__OTEL_TRACEPARENT"
+"""Prefect's (``prefect.telemetry.run_telemetry.LABELS_TRACEPARENT_KEY``): a run's span, or its caller's."""
+_TRACEPARENT: Final = re.compile(r"00-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
+
+
+class NotFound(Exception):  # noqa: N818 - the answer to a question
+    """Raised when Prefect has no such run, or cannot be asked; the text says which."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A flow run.
+
+    Attributes:
+        id: a UUID.
+        name: as Prefect made it up.
+        state: such as ``COMPLETED``; empty where it has none yet.
+        trace_id: 32 hex digits; that of the run that started it, where another did.
+    """
+
+    id: str
+    name: str
+    state: str
+    trace_id: str
+
+
+def find(api: Api, name: str, flow: str | None = None) -> Run:
+    """Return the newest run that has a name, or the newest that has begun.
+
+    Args:
+        api: Prefect's.
+        name: of a flow run, or ``latest``.
+        flow: with ``latest``: only runs of the flow of this name.
+
+    Raises:
+        NotFound: there is none, or the API does not say.
+    """
+    flow_runs: dict[str, Any] = {"name": {"any_": [name]}}
+    if name == LATEST:
+        flow_runs = {"start_time": {"is_null_": False}}
+    asked = {
+        "flow_runs": flow_runs,
+        **({"flows": {"name": {"any_": [flow]}}} if flow else {}),
+        "sort": "START_TIME_DESC",
+        "limit": 1,
+    }
+    found = _ask(api, asked)
+    if not found:
+        what = f"flow run {name!r}" if name != LATEST else f"run of flow {flow!r}" if flow else "run"
+        raise NotFound(f"Prefect at {api.base} has no {what}")
+    return _run(found[0])
+
+
+def by_id(api: Api, flow_run_id: str) -> Run:
+    """Return a run.
+
+    Args:
+        api: Prefect's.
+        flow_run_id: a UUID.
+
+    Raises:
+        NotFound: there is none, or the API does not say.
+    """
+    found = _ask(api, {"flow_runs": {"id": {"any_": [flow_run_id]}}, "limit": 1})
+    if not found:
+        raise NotFound(f"Prefect at {api.base} has no flow run {flow_run_id}")
+    return _run(found[0])
+
+
+def _ask(api: Api, asked: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    try:
+        answer = api.post("/flow_runs/filter", asked, _SECONDS)
+    except NoAnswer as error:
+        raise NotFound(f"Prefect at {api.base} was asked for the run: {error}") from error
+    if answer.status != 200:
+        raise NotFound(f"Prefect at {api.base} answers {answer.status}: {answer.text()}")
+    try:
+        document = json.loads(answer.body)
+    except ValueError:
+        document = None
+    if not isinstance(document, list) or not all(isinstance(each, dict) for each in document):
+        raise NotFound(f"{api.base} is not Prefect's API: {answer.text()}")
+    return document
+
+
+def _run(document: Mapping[str, Any]) -> Run:
+    run_id = ids.read_uuid(str(document.get("id")))
+    if run_id is None:
+        raise NotFound(f"Prefect answers with a run whose id is {document.get('id')!r}")
+    labels = document.get("labels")
+    traceparent = labels.get(_TRACEPARENT_LABEL) if isinstance(labels, dict) else None
+    told = _TRACEPARENT.fullmatch(str(traceparent))
+    return Run(
+        id=ids.show_uuid(run_id),
+        name=str(document.get("name", "")),
+        state=str(document.get("state_type") or ""),
+        trace_id=told[1] if told else f"{ids.trace_id(run_id):032x}",
+    )
