@@ -94,8 +94,8 @@ def _head(execution: Execution, until: float) -> Table:
     facts.add_row(Text(f"X-Ray    {ids.xray_trace_id(int(execution.trace_id, 16))}"), "")
     missing = execution.missing_parents
     if missing:
-        some = f"{len(missing)} spans that others name as their parents are not there"
-        facts.add_row(Text(f"incomplete: {some}", style="yellow"), "")
+        said = "span that others are under is" if len(missing) == 1 else "spans that others are under are"
+        facts.add_row(Text(f"incomplete: {len(missing)} {said} not there", style="yellow"), "")
     return facts
 
 
