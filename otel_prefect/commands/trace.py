@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_prefect import ids, semconv
 from otel_prefect.commands.cli import CommandError
 from otel_prefect.prefect import api as prefect_api
-from otel_prefect.view import runs
+from otel_prefect.view import otlp_json, runs, summary
 
 if TYPE_CHECKING:
     import argparse
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
     from otel_prefect.view.execution import Execution
     from otel_prefect.view.log_lines import Line
 
+_INSTALL: Final = "pip install 'otel-prefect[cli]'"
+_MOST_NAMED: Final = 5
 _SLACK_SECONDS: Final = 60.0
 """Before the first span and after the last one in which log records are looked for."""
 
@@ -27,6 +32,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "run", metavar="RUN", help="a flow run's id or name, `latest`, or the id of a trace in X-Ray"
     )
     parser.add_argument("flow", metavar="FLOW", nargs="?", help="with `latest`: of this flow")
+    parser.add_argument("--file", type=Path, help="read this file of OTLP in JSON, and not X-Ray")
+    parser.add_argument("--json", action="store_true", help="print it for machines")
+    parser.add_argument("--otlp", type=Path, metavar="FILE", help="write its spans as OTLP in JSON, and end")
     parser.add_argument("--region", help="of AWS (the process's)")
     group = semconv.ENV_LOG_GROUP
     parser.add_argument(
@@ -45,23 +53,57 @@ def main(args: argparse.Namespace) -> int:
     if args.flow and args.run != runs.LATEST:
         raise CommandError(f"{args.flow!r}: a flow can be named with `latest` only")
     trace_id = _trace_id(args.run, args.flow)
+    session = None if args.file else _session(args.region)
+    execution, odd = _execution(session, trace_id) if session else _of_file(args.file, trace_id)
+    if args.otlp:
+        _write(args.otlp, execution)
+    elif args.json:
+        sys.stdout.write(json.dumps(summary.summary(execution, time.time()), indent=2) + "\n")
+    else:
+        _show(execution, *(_lines(session, execution, args.log_group) if session else ([], "")))
+    if odd:
+        sys.stderr.write(f"otel-prefect: {odd} parts of the trace were not understood\n")
+    return 0
+
+
+def _session(region: str | None) -> Any:
     try:
         import boto3  # noqa: PLC0415 - of the extra `cli`, and slow to import
-        from rich.console import Console  # noqa: PLC0415 - as above
     except ModuleNotFoundError as error:
-        raise CommandError(f"{error.name} is not installed: pip install 'otel-prefect[cli]'") from error
+        raise CommandError(f"{error.name} is not installed: {_INSTALL}") from error
+    return boto3.Session(region_name=region)
+
+
+def _show(execution: Execution, lines: list[Line], unread: str) -> None:
+    try:
+        from rich.console import Console  # noqa: PLC0415 - of the extra `cli`
+    except ModuleNotFoundError as error:
+        raise CommandError(f"{error.name} is not installed: {_INSTALL}") from error
     from otel_prefect.view import terminal  # noqa: PLC0415 - it needs rich
 
-    session = boto3.Session(region_name=args.region)
-    execution, odd = _execution(session, trace_id)
-    lines, unread = _lines(session, execution, args.log_group)
     console = Console(highlight=False)
     console.print(terminal.show(execution, lines, time.time()))
-    if odd:
-        console.print(f"[yellow]{odd} segment documents were not understood[/]")
     if unread:
         console.print(f"no log lines: {unread}", style="yellow", markup=False)
-    return 0
+
+
+def _of_file(path: Path, trace_id: str) -> tuple[Execution, int]:
+    try:
+        found = otlp_json.read(path.read_text(encoding="utf-8", errors="replace"))
+    except OSError as error:
+        raise CommandError(f"{path}: cannot be read: {error.strerror}") from error
+    execution = found.execution(trace_id)
+    if not execution.spans:
+        others = ", ".join(sorted(found.traces)[:_MOST_NAMED]) or "none"
+        raise CommandError(f"{path}: has no spans of trace {trace_id}; of these it has: {others}")
+    return execution, found.odd
+
+
+def _write(path: Path, execution: Execution) -> None:
+    try:
+        path.write_text(otlp_json.written(execution), encoding="utf-8")
+    except OSError as error:
+        raise CommandError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def _trace_id(run: str, flow: str | None) -> str:

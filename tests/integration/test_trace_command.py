@@ -13,6 +13,7 @@ from otel_prefect.commands import cli
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 RUN_ID = "3c32c202-9955-4b90-b936-5fbd34f1a6d5"
 TRACE_ID = "1-3c32c202-99554b90b9365fbd34f1a6d5"
@@ -188,3 +189,41 @@ def test_aws_that_cannot_be_reached_is_said(
     code, _, err = shown(RUN_ID)
     assert code == 1
     assert "xray:BatchGetTraces: " in err
+
+
+def test_for_machines_it_says_the_same(shown: Callable[..., Any]) -> None:
+    code, out, _ = shown(RUN_ID, "--json")
+    assert code == 0
+    said = json.loads(out)
+    assert (said["xray_trace_id"], said["start"], said["seconds"]) == (TRACE_ID, BEGAN, 20)
+    (failure,) = said["failures"]
+    assert (failure["process"], failure["source"], failure["count"]) == ("daily-sales-ingest", "crm", 3)
+    assert failure["said"] == "EOFError: the file ended early"
+    assert [(each["depth"], each["name"], each["waited_for"]) for each in said["spans"]] == [
+        (0, "flow daily-sales", 8),
+        *[(1, "ingest", 4)] * 3,
+    ]
+
+
+def test_it_is_written_as_otlp_and_read_from_that_file(shown: Callable[..., Any], tmp_path: Path) -> None:
+    file = tmp_path / "trace.json"
+    assert shown(RUN_ID, "--otlp", str(file)) == (0, "", "")
+    _, from_xray, _ = shown(RUN_ID, "--json")
+    code, from_file, err = shown(RUN_ID, "--file", str(file), "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(from_file) == json.loads(from_xray)
+    code, out, _ = shown(TRACE_ID, "--file", str(file))
+    assert code == 0
+    assert "EOFError: the file ended early  3 times" in out
+
+
+def test_a_file_without_the_trace_is_said(shown: Callable[..., Any], tmp_path: Path) -> None:
+    file = tmp_path / "trace.json"
+    shown(RUN_ID, "--otlp", str(file))
+    code, _, err = shown("11111111-9955-4b90-b936-5fbd34f1a6d5", "--file", str(file))
+    assert code == 1
+    assert err == (
+        f"otel-prefect: {file}: has no spans of trace 1111111199554b90b9365fbd34f1a6d5; of these it has: "
+        "3c32c20299554b90b9365fbd34f1a6d5\n"
+    )
+    assert "No such file" in shown(RUN_ID, "--file", str(tmp_path / "nothing"))[2]

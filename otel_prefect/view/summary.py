@@ -1,0 +1,73 @@
+"""An execution for machines: what the terminal says of it, as one JSON object."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+from otel_prefect import ids, semconv
+from otel_prefect.view.critical_path import critical_path
+from otel_prefect.view.failures import failures
+
+if TYPE_CHECKING:
+    from otel_prefect.view.execution import Execution, Span
+    from otel_prefect.view.failures import Failure
+
+
+def summary(execution: Execution, now: float | None = None) -> dict[str, Any]:
+    """Return what there is to say; times in seconds since 1970, durations in seconds.
+
+    Args:
+        execution: of one trace, with one span at least.
+        now: for what is in progress; None: the last time that the trace knows.
+    """
+    until = execution.end if now is None or not execution.in_progress else max(now, execution.end)
+    waited: dict[str, float] = defaultdict(float)
+    for step in critical_path(execution, until):
+        waited[step.span.id] += step.seconds
+    return {
+        "trace_id": execution.trace_id,
+        "xray_trace_id": ids.xray_trace_id(int(execution.trace_id, 16)),
+        "start": execution.start,
+        "seconds": until - execution.start,
+        "in_progress": execution.in_progress,
+        "missing_parents": sorted(execution.missing_parents),
+        "failures": [_failure(execution, each) for each in failures(execution)],
+        "spans": [
+            {
+                **_named(execution, span),
+                "parent_id": span.parent_id,
+                "depth": depth,
+                "start": span.start,
+                "seconds": None if span.end is None else span.end - span.start,
+                "waited_for": round(waited.get(span.id, 0.0), 6),
+                "status": span.status.value,
+            }
+            for depth, span in execution.walk()
+        ],
+    }
+
+
+def _named(execution: Execution, span: Span) -> dict[str, Any]:
+    process = execution.process(span)
+    return {
+        "id": span.id,
+        "name": span.name,
+        "process": process.service,
+        "source": process.attributes.get(semconv.SOURCE),
+        "stage": process.attributes.get(semconv.STAGE),
+    }
+
+
+def _failure(execution: Execution, failure: Failure) -> dict[str, Any]:
+    return {
+        **_named(execution, failure.span),
+        "said": failure.said,
+        "count": failure.count,
+        "recovered": failure.recovered,
+        "closed_by_the_sidecar": failure.was_killed,
+        "exceptions": [
+            {"type": each.type, "message": each.message, "stack": list(each.stack)}
+            for each in failure.span.exceptions
+        ],
+    }
