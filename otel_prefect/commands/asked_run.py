@@ -9,11 +9,11 @@ from otel_prefect import ids, semconv
 from otel_prefect.commands.cli import CommandError
 from otel_prefect.prefect import api as prefect_api
 from otel_prefect.view import runs
+from otel_prefect.view.execution import Execution, Span
 
 if TYPE_CHECKING:
     import argparse
 
-    from otel_prefect.view.execution import Execution
     from otel_prefect.view.log_lines import Line
 
 INSTALL: Final = "pip install 'otel-prefect[cli]'"
@@ -103,6 +103,11 @@ def execution(session: Any, hex_trace_id: str) -> tuple[Execution, int]:
             "seconds to show a new one"
         )
     return found, odd
+
+
+def last_hours(hex_trace_id: str, hours: float, now: float) -> Execution:
+    """Return an execution of which nothing is known but that it was in the last hours."""
+    return Execution(hex_trace_id, [Span("0" * 16, None, "", now - hours * 3600, now)])
 
 
 def lines(session: Any, execution: Execution, group: str) -> tuple[list[Line], str]:

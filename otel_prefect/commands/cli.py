@@ -31,6 +31,7 @@ _COMMANDS = (
     ),
     ("doctor", "otel_prefect.commands.doctor", "look at what has to be right, and say what mends it"),
     ("ecs", "otel_prefect.commands.ecs", "put the sidecar into a task definition, or take it out"),
+    ("logs", "otel_prefect.commands.logs", "print what all processes of a run said"),
     ("opensearch", "otel_prefect.commands.opensearch", "install index templates, pipelines and retention"),
     ("trace", "otel_prefect.commands.trace", "show what a run did, what failed, and where its time went"),
     ("work-pool", "otel_prefect.commands.work_pool", "put the sidecar into a work pool's job template"),

@@ -57,7 +57,7 @@ def of_cloudwatch(logs: Any, group: str, trace_id: str, start: float, end: float
     }
     pages = logs.get_paginator("filter_log_events").paginate(
         logGroupName=group,
-        startTime=int(start * 1000),
+        startTime=max(0, int(start * 1000)),
         endTime=int(end * 1000) + 1,
         # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html
         filterPattern="{ " + " || ".join(f'($.{key} = "{value}")' for key, value in wanted.items()) + " }",
