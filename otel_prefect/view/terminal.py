@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from otel_prefect import ids, semconv
-from otel_prefect.view import log_lines
+from otel_prefect.view import gaps, log_lines
 from otel_prefect.view.critical_path import critical_path
 from otel_prefect.view.execution import Status
 from otel_prefect.view.failures import failures
@@ -274,17 +274,17 @@ def _process_name(process: Span, colour: str = "") -> list[tuple[str, str]]:
 
 def _shares(execution: Execution, path: Sequence[Step]) -> Table:
     """Return what was waited for, by process and what it did, the longest first."""
-    seconds: dict[tuple[str, str], float] = defaultdict(float)
-    for step in path:
-        process = execution.process(step.span)
-        seconds[Text.assemble(*_process_name(process)).plain, step.span.name] += step.seconds
+    seconds: dict[tuple[str, str, str], float] = defaultdict(float)
+    for step, kind, waited_for in gaps.named(execution, path):
+        process = Text.assemble(*_process_name(execution.process(step.span))).plain
+        seconds[process, step.span.name, kind.of(waited_for)] += step.seconds
     whole = sum(seconds.values()) or 1.0
     table = Table.grid(padding=(0, 2))
     longest = sorted(seconds.items(), key=lambda each: -each[1])[:8]
-    for (process_name, name), each in longest:
+    for (process, name, waiting), each in longest:
         table.add_row(
-            Text(process_name, style="bold"),
-            Text(name),
+            Text(process, style="bold"),
+            Text.assemble(name, (f"  {waiting}" if waiting else "", "yellow")),
             Text(duration(each), justify="right"),
             Text(f"{each / whole:.0%}", justify="right", style="dim"),
         )

@@ -153,7 +153,8 @@ def test_all_of_it_is_shown_to_scale_and_where_the_time_went(shown: Callable[...
     shares = out[out.index("where the time went") :]
     assert "daily-sales-ingest [crm]  ingest" in shares
     assert "60%" in shares
-    assert "40%" in shares
+    assert "until daily-sales-ingest was tried again" in shares
+    assert "10%" in shares
 
 
 @pytest.mark.parametrize(

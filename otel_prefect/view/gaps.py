@@ -1,0 +1,72 @@
+"""What a span did while nothing was done for it: it waited for a process to start or to end, or for a retry.
+
+A span's own time on the critical path lies between those of its children. Where the next of them is another
+process, it was being started: in a queue, an image being pulled, an interpreter that imports. Where the last
+one was, its end had not been noticed yet.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from otel_prefect.view.execution import Status
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from otel_prefect.view.critical_path import Step
+    from otel_prefect.view.execution import Execution, Span
+
+
+class Kind(Enum):
+    """Why a span's own time went by."""
+
+    OWN = ""
+    """It worked, as far as is known."""
+    START = "until {} began"
+    END = "after {} had ended"
+    RETRY = "until {} was tried again"
+
+    def of(self, name: str) -> str:
+        """Return it in words."""
+        return self.value.format(name)
+
+
+def named(execution: Execution, path: Sequence[Step]) -> Iterator[tuple[Step, Kind, str]]:
+    """Yield the steps of a critical path with what each waited for.
+
+    Args:
+        execution: of one trace.
+        path: as ``critical_path`` gives it.
+
+    Yields:
+        A step, the kind of it, and the name of the process that was waited for; empty where it is ``OWN``.
+    """
+    for number, step in enumerate(path):
+        after = _child(execution, step.span, path[number + 1].span) if number + 1 < len(path) else None
+        before = _child(execution, step.span, path[number - 1].span) if number else None
+        yield step, *_kind(before, after, execution.process(step.span).service)
+
+
+def _kind(before: Span | None, after: Span | None, own: str | None) -> tuple[Kind, str]:
+    if before is not None and after is not None and before.status.is_bad and before.name == after.name:
+        return Kind.RETRY, after.service or after.name
+    # A segment of X-Ray's SDK has its process's name, and is none of its own.
+    if after is not None and after.service not in (None, own):
+        return Kind.START, after.service or ""
+    if before is not None and before.service not in (None, own) and before.status is not Status.IN_PROGRESS:
+        return Kind.END, before.service or ""
+    return Kind.OWN, ""
+
+
+def _child(execution: Execution, span: Span, other: Span) -> Span | None:
+    """Return the child of a span that another one is or is below of."""
+    seen = set()
+    while other.parent_id != span.id:
+        above = execution.spans.get(other.parent_id or "")
+        if above is None or other.id in seen:
+            return None
+        seen.add(other.id)
+        other = above
+    return other
