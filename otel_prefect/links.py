@@ -10,8 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
+
+from otel_prefect import ids, semconv
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +28,8 @@ DATA_QUALITY: Final = "otel-prefect-data-quality"
 COST: Final = "otel-prefect-cost"
 FLEET: Final = "otel-prefect-fleet"
 
+_SLACK_SECONDS: Final = 60
+_CLOUD: Final = re.compile(r"https://api\.prefect\.cloud/api/accounts/([^/]+)/workspaces/([^/]+)")
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.-]")
 
 
@@ -85,6 +90,41 @@ def prefect_flow_run(base: str, flow_run_id: str) -> str:
         flow_run_id: a UUID.
     """
     return f"{base.rstrip('/')}/runs/flow-run/{flow_run_id}"
+
+
+def prefect_ui(api: str) -> str | None:
+    """Return the address of Prefect's UI that belongs to an API; None where that cannot be told.
+
+    Args:
+        api: without credentials: of a server, which has its UI beside ``/api``, or of Prefect Cloud.
+    """
+    cloud = _CLOUD.fullmatch(api.rstrip("/"))
+    if cloud:
+        return f"https://app.prefect.cloud/account/{cloud[1]}/workspace/{cloud[2]}"
+    return api.rstrip("/").removesuffix("/api") if api.rstrip("/").endswith("/api") else None
+
+
+def of_run(region: str, log_group: str, trace_id: int, start: float, end: float) -> dict[str, str]:
+    """Return where AWS's consoles show a run: its trace, and all its log records.
+
+    Args:
+        region: of AWS.
+        log_group: of the records.
+        trace_id: 128 bits, which are the flow run's id too.
+        start: of the run, in seconds since 1970.
+        end: the same.
+    """
+    run_id = ids.show_uuid(ids.flow_run_id(trace_id))
+    where = f'{semconv.RECORD_FLOW_RUN_ID} = "{run_id}" or {semconv.RECORD_TRACE_ID} = "{trace_id:032x}"'
+    query = f"fields @timestamp, level, service, message | filter {where} | sort @timestamp"
+    first, last = (
+        datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+        for seconds in (start - _SLACK_SECONDS, end + _SLACK_SECONDS)
+    )
+    return {
+        "X-Ray": xray_trace(region, ids.xray_trace_id(trace_id)),
+        "logs": logs_insights(region, [log_group], query, start=first, end=last),
+    }
 
 
 def grafana(base: str, uid: str, variables: Mapping[str, str]) -> str:

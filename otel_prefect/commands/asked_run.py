@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_prefect import ids, semconv
+from otel_prefect import ids, links, semconv
 from otel_prefect.commands.cli import CommandError
 from otel_prefect.prefect import api as prefect_api
 from otel_prefect.view import runs
@@ -121,3 +121,16 @@ def lines(session: Any, execution: Execution, group: str) -> tuple[list[Line], s
         return log_lines.of_cloudwatch(session.client("logs"), group, execution.trace_id, start, end), ""
     except (BotoCoreError, ClientError) as error:
         return [], f"logs:FilterLogEvents on {group}: {error}"
+
+
+def places(session: Any, execution: Execution, group: str) -> dict[str, str]:
+    """Return what shows an execution too: X-Ray, its log records, and Prefect where its API is told."""
+    trace_id = int(execution.trace_id, 16)
+    found = links.of_run(session.region_name, group, trace_id, execution.start, execution.end)
+    try:
+        ui = links.prefect_ui(prefect_api.of_environment(os.environ).base)
+    except ValueError:
+        ui = None
+    if ui is not None:
+        found["Prefect"] = links.prefect_flow_run(ui, ids.show_uuid(ids.flow_run_id(trace_id)))
+    return found

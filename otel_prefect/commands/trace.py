@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +15,7 @@ from otel_prefect.view import otlp_json, summary
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
 
     from otel_prefect.view.execution import Execution
     from otel_prefect.view.log_lines import Line
@@ -25,6 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     asked_run.configure(parser)
     parser.add_argument("--file", type=Path, help="read this file of OTLP in JSON, and not X-Ray")
+    parser.add_argument("--open", action="store_true", help="open it in X-Ray's console too")
     parser.add_argument("--json", action="store_true", help="print it for machines")
     parser.add_argument("--otlp", type=Path, metavar="FILE", help="write its spans as OTLP in JSON, and end")
 
@@ -43,23 +46,26 @@ def main(args: argparse.Namespace) -> int:
     elif args.json:
         sys.stdout.write(json.dumps(summary.summary(execution, time.time()), indent=2) + "\n")
     else:
-        _show(execution, *(asked_run.lines(session, execution, args.log_group) if session else ([], "")))
+        lines, unread = asked_run.lines(session, execution, args.log_group) if session else ([], "")
+        places = asked_run.places(session, execution, args.log_group) if session else {}
+        _show(execution, lines, places)
+        if unread:
+            sys.stderr.write(f"otel-prefect: no log lines: {unread}\n")
+        if args.open and places:
+            webbrowser.open(next(iter(places.values())))
     if odd:
         sys.stderr.write(f"otel-prefect: {odd} parts of the trace were not understood\n")
     return 0
 
 
-def _show(execution: Execution, lines: list[Line], unread: str) -> None:
+def _show(execution: Execution, lines: list[Line], places: Mapping[str, str]) -> None:
     try:
         from rich.console import Console  # noqa: PLC0415 - of the extra `cli`
     except ModuleNotFoundError as error:
         raise CommandError(f"{error.name} is not installed: {asked_run.INSTALL}") from error
     from otel_prefect.view import terminal  # noqa: PLC0415 - it needs rich
 
-    console = Console(highlight=False)
-    console.print(terminal.show(execution, lines, time.time()))
-    if unread:
-        console.print(f"no log lines: {unread}", style="yellow", markup=False)
+    Console(highlight=False).print(terminal.show(execution, lines, time.time(), places))
 
 
 def _of_file(path: Path, trace_id: str) -> tuple[Execution, int]:

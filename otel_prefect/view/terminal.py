@@ -19,7 +19,7 @@ from otel_prefect.view.execution import Status
 from otel_prefect.view.failures import failures
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from rich.console import RenderableType
 
@@ -49,13 +49,19 @@ _LEAST_SHARE: Final = 0.01
 """Of the execution, for a span to be marked as one that was waited for."""
 
 
-def show(execution: Execution, lines: Sequence[Line], now: float | None = None) -> RenderableType:
+def show(
+    execution: Execution,
+    lines: Sequence[Line],
+    now: float | None = None,
+    places: Mapping[str, str] | None = None,
+) -> RenderableType:
     """Return all of it, for a console of rich.
 
     Args:
         execution: of one trace, with one span at least.
         lines: its log, by time.
         now: in seconds since 1970, for what is in progress; None: the last time that the trace knows.
+        places: what shows it too, by name, with the address.
     """
     until = max(execution.end, now or 0.0) if execution.in_progress else execution.end
     path = critical_path(execution, until)
@@ -69,7 +75,19 @@ def show(execution: Execution, lines: Sequence[Line], now: float | None = None) 
         _rule("where the time went"),
         _shares(execution, path),
     ]
+    if places:
+        parts += [_rule("elsewhere"), _places(places)]
     return Group(*parts)
+
+
+def _places(places: Mapping[str, str]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    # Whole, or it could not be opened.
+    table.add_column(overflow="fold")
+    for name, address in places.items():
+        table.add_row(Text(name, style="bold"), Text(address, style=f"dim link {address}"))
+    return table
 
 
 def _rule(title: str) -> Rule:

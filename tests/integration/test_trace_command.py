@@ -176,10 +176,25 @@ def test_a_run_that_is_not_there_is_said(shown: Callable[..., Any], run: str, sa
 
 
 def test_a_log_group_that_is_not_there_is_said_and_the_trace_is_shown(shown: Callable[..., Any]) -> None:
-    code, out, _ = shown(RUN_ID, "--log-group", "/nobody")
+    code, out, err = shown(RUN_ID, "--log-group", "/nobody")
     assert code == 0
     assert "EOFError" in out
-    assert "no log lines: logs:FilterLogEvents on /nobody:" in out
+    assert "no log lines: logs:FilterLogEvents on /nobody:" in err
+
+
+def test_it_ends_with_links_to_what_else_shows_the_run(
+    shown: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    _, out, _ = shown(RUN_ID, "--open")
+    elsewhere = "".join(line.strip() for line in out[out.index("elsewhere") :].splitlines())
+    console = f"https://{aws.REGION}.console.aws.amazon.com/cloudwatch/home?region={aws.REGION}"
+    assert f"{console}#xray:traces/{TRACE_ID}" in elsewhere
+    assert f"{console}#logsV2:logs-insights$3FqueryDetail$3D~(end~'2026-11-25T14*3a25*3a47.000Z" in elsewhere
+    assert f"http://127.0.0.1:9/runs/flow-run/{RUN_ID}" in elsewhere
+    assert opened == [f"{console}#xray:traces/{TRACE_ID}"]
 
 
 def test_aws_that_cannot_be_reached_is_said(

@@ -99,3 +99,19 @@ def test_a_range_of_times_is_absolute() -> None:
 )
 def test_other_links_are(link: str, expected: str) -> None:
     assert link == expected
+
+
+@pytest.mark.parametrize(
+    ("api", "ui"),
+    [
+        ("http://127.0.0.1:4200/api", "http://127.0.0.1:4200"),
+        ("https://prefect.example.com/team/api/", "https://prefect.example.com/team"),
+        (
+            "https://api.prefect.cloud/api/accounts/a-1/workspaces/w-2",
+            "https://app.prefect.cloud/account/a-1/workspace/w-2",
+        ),
+        ("https://prefect.example.com/elsewhere", None),
+    ],
+)
+def test_prefects_ui_is_told_from_its_api(api: str, ui: str | None) -> None:
+    assert links.prefect_ui(api) == ui
