@@ -36,13 +36,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def trace_id(args: argparse.Namespace) -> str:
+def trace_id(run: str, flow: str | None = None) -> str:
     """Return the trace of the run that is asked for, as 32 hex digits.
+
+    Args:
+        run: a flow run's id or name, ``latest``, or the id of a trace in X-Ray.
+        flow: with ``latest``: of which flow.
 
     Raises:
         CommandError: it is no run's, or Prefect, which knows names, does not say.
     """
-    run, flow = args.run, args.flow
     if flow and run != runs.LATEST:
         raise CommandError(f"{flow!r}: a flow can be named with `latest` only")
     flow_run_id = ids.read_uuid(run)

@@ -47,7 +47,7 @@ def main(args: argparse.Namespace) -> int:
         CommandError: there are none, or AWS or Prefect does not answer.
     """
     wanted = _filter(args)
-    trace_id = asked_run.trace_id(args)
+    trace_id = asked_run.trace_id(args.run, args.flow)
     session = asked_run.session(args)
     all_lines, unread = asked_run.lines(session, _when(session, trace_id, args.hours), args.log_group)
     if unread:

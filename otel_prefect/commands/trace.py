@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
+    from rich.console import Console, RenderableType
+
     from otel_prefect.view.execution import Execution
     from otel_prefect.view.log_lines import Line
 
@@ -27,6 +29,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     asked_run.configure(parser)
     parser.add_argument("--file", type=Path, help="read this file of OTLP in JSON, and not X-Ray")
+    parser.add_argument(
+        "--compare", metavar="RUN", help="show what is different from this run, which may be `latest` too"
+    )
     parser.add_argument("--open", action="store_true", help="open it in X-Ray's console too")
     parser.add_argument("--json", action="store_true", help="print it for machines")
     parser.add_argument("--otlp", type=Path, metavar="FILE", help="write its spans as OTLP in JSON, and end")
@@ -38,10 +43,17 @@ def main(args: argparse.Namespace) -> int:
     Raises:
         CommandError: there is no such execution, or AWS or Prefect does not answer.
     """
-    trace_id = asked_run.trace_id(args)
+    trace_id = asked_run.trace_id(args.run, args.flow)
     session = None if args.file else asked_run.session(args)
-    execution, odd = asked_run.execution(session, trace_id) if session else _of_file(args.file, trace_id)
-    if args.otlp:
+
+    def read(asked: str) -> tuple[Execution, int]:
+        return asked_run.execution(session, asked) if session else _of_file(args.file, asked)
+
+    execution, odd = read(trace_id)
+    if args.compare:
+        before, _ = read(asked_run.trace_id(args.compare))
+        _console().print(_difference(execution, before))
+    elif args.otlp:
         _write(args.otlp, execution)
     elif args.json:
         sys.stdout.write(json.dumps(summary.summary(execution, time.time()), indent=2) + "\n")
@@ -58,14 +70,25 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _show(execution: Execution, lines: list[Line], places: Mapping[str, str]) -> None:
+def _console() -> Console:
     try:
         from rich.console import Console  # noqa: PLC0415 - of the extra `cli`
     except ModuleNotFoundError as error:
         raise CommandError(f"{error.name} is not installed: {asked_run.INSTALL}") from error
+    return Console(highlight=False)
+
+
+def _show(execution: Execution, lines: list[Line], places: Mapping[str, str]) -> None:
+    console = _console()
     from otel_prefect.view import terminal  # noqa: PLC0415 - it needs rich
 
-    Console(highlight=False).print(terminal.show(execution, lines, time.time(), places))
+    console.print(terminal.show(execution, lines, time.time(), places))
+
+
+def _difference(after: Execution, before: Execution) -> RenderableType:
+    from otel_prefect.view import terminal_compare  # noqa: PLC0415 - it needs rich
+
+    return terminal_compare.show(after, before)
 
 
 def _of_file(path: Path, trace_id: str) -> tuple[Execution, int]:

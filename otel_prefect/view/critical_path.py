@@ -47,11 +47,10 @@ def critical_path(execution: Execution, now: float | None = None) -> list[Step]:
         Steps from the start of the first root to its end; those of other roots that come before or after are
         not of it. Empty where there are no spans.
     """
-    roots = execution.roots()
-    if not roots:
+    if not execution.spans:
         return []
     until = execution.end if now is None else now
-    root = max(roots, key=lambda span: (span.until(until) - span.start, -span.start))
+    root = execution.first
     steps: list[Step] = []
     waiting = [(root, root.start, root.until(until))]
     while waiting:

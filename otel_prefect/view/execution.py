@@ -155,6 +155,15 @@ class Execution:
         """Return what stands at the top, by start."""
         return self._children.get(None, [])
 
+    @property
+    def first(self) -> Span:
+        """The span that the execution is: of those at the top the longest.
+
+        Raises:
+            ValueError: there are no spans.
+        """
+        return max(self.roots(), key=lambda span: (span.until(self.end) - span.start, -span.start))
+
     def children(self, span: Span) -> list[Span]:
         """Return what was done for a span, by start."""
         return self._children.get(span.id, [])

@@ -29,15 +29,15 @@ if TYPE_CHECKING:
     from otel_prefect.view.log_lines import Line
 
 _COLOURS: Final = ("cyan", "magenta", "green", "blue", "bright_cyan", "bright_magenta", "bright_green")
-_BAD: Final = "bold red"
+BAD: Final = "bold red"
 _STYLES: Final = {
     Status.OK: "",
     Status.ERROR: "yellow",
-    Status.FAULT: _BAD,
+    Status.FAULT: BAD,
     Status.THROTTLED: "yellow",
     Status.IN_PROGRESS: "bold yellow",
 }
-_LEVELS: Final = {"FATAL": _BAD, "CRITICAL": _BAD, "ERROR": "red", "WARN": "yellow", "WARNING": "yellow"}
+_LEVELS: Final = {"FATAL": BAD, "CRITICAL": BAD, "ERROR": "red", "WARN": "yellow", "WARNING": "yellow"}
 _NAME_WIDTH: Final = 52
 _LEAST_BAR: Final = 20
 _MOST_CHILDREN: Final = 12
@@ -45,8 +45,8 @@ _MOST_CHILDREN: Final = 12
 _MOST_FAILURES: Final = 5
 _MOST_FRAMES: Final = 4
 _ON_PATH: Final = "◆"
-_LEAST_SHARE: Final = 0.01
-"""Of the execution, for a span to be marked as one that was waited for."""
+LEAST_SHARE: Final = 0.01
+"""Of the execution, for something to be worth a mark or a line."""
 
 
 def show(
@@ -68,15 +68,15 @@ def show(
     found = failures(execution)
     parts: list[RenderableType] = [_head(execution, until)]
     if found:
-        parts += [_rule("what failed"), *_failures(execution, found, lines)]
+        parts += [rule("what failed"), *_failures(execution, found, lines)]
     parts += [
-        _rule(f"the run  [dim]{_ON_PATH} what was waited for[/]"),
+        rule(f"the run  [dim]{_ON_PATH} what was waited for[/]"),
         _waterfall(execution, path, until),
-        _rule("where the time went"),
+        rule("where the time went"),
         _shares(execution, path),
     ]
     if places:
-        parts += [_rule("elsewhere"), _places(places)]
+        parts += [rule("elsewhere"), _places(places)]
     return Group(*parts)
 
 
@@ -90,7 +90,8 @@ def _places(places: Mapping[str, str]) -> Table:
     return table
 
 
-def _rule(title: str) -> Rule:
+def rule(title: str) -> Rule:
+    """Return the line above a part."""
     return Rule(f"[bold]{title}[/]", align="left", style="dim")
 
 
@@ -98,7 +99,7 @@ def _rule(title: str) -> Rule:
 
 
 def _head(execution: Execution, until: float) -> Table:
-    first = _first(execution)
+    first = execution.first
     state = str(first.attributes.get(semconv.PREFECT_STATE_NAME) or first.status.value)
     style = "bold green" if first.status is Status.OK else _STYLES[first.status] or "bold"
     run_name = first.attributes.get(semconv.PREFECT_RUN_NAME) or ""
@@ -115,10 +116,6 @@ def _head(execution: Execution, until: float) -> Table:
         said = "span that others are under is" if len(missing) == 1 else "spans that others are under are"
         facts.add_row(Text(f"incomplete: {len(missing)} {said} not there", style="yellow"), "")
     return facts
-
-
-def _first(execution: Execution) -> Span:
-    return max(execution.roots(), key=lambda span: (span.until(execution.end) - span.start, -span.start))
 
 
 def moment(seconds: float) -> str:
@@ -159,7 +156,7 @@ def _failures(
 def _failure(execution: Execution, failure: Failure) -> Text:
     span = failure.span
     text = Text.assemble(
-        *_process_name(execution.process(span)), (" ▸ ", "dim"), span.name, "  ", (failure.said, _BAD)
+        *_process_name(execution.process(span)), (" ▸ ", "dim"), span.name, "  ", (failure.said, BAD)
     )
     if failure.count > 1:
         text.append(f"  {failure.count} times", "bold")
@@ -232,7 +229,7 @@ def _waited_for(path: Sequence[Step], whole: float) -> set[str]:
     seconds: dict[str, float] = defaultdict(float)
     for step in path:
         seconds[step.span.id] += step.seconds
-    return {span_id for span_id, each in seconds.items() if each >= whole * _LEAST_SHARE}
+    return {span_id for span_id, each in seconds.items() if each >= whole * LEAST_SHARE}
 
 
 def _colours(execution: Execution) -> dict[str, str]:

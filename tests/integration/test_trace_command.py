@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 RUN_ID = "3c32c202-9955-4b90-b936-5fbd34f1a6d5"
 TRACE_ID = "1-3c32c202-99554b90b9365fbd34f1a6d5"
+OTHER = "4d32c20299554b90b9365fbd34f1a6d5"
 BEGAN = 1_795_616_667.0
 GROUP = "/otel-prefect"
 
@@ -243,3 +244,15 @@ def test_a_file_without_the_trace_is_said(shown: Callable[..., Any], tmp_path: P
         "3c32c20299554b90b9365fbd34f1a6d5\n"
     )
     assert "No such file" in shown(RUN_ID, "--file", str(tmp_path / "nothing"))[2]
+
+
+def test_it_is_compared_with_another_run(shown: Callable[..., Any], tmp_path: Path) -> None:
+    file = tmp_path / "trace.json"
+    shown(RUN_ID, "--otlp", str(file))
+    other = file.read_text().replace(TRACE_ID[2:].replace("-", ""), OTHER).replace('"code": 2', '"code": 1')
+    both = tmp_path / "both.json"
+    both.write_text(file.read_text() + other)
+    code, out, _ = shown(RUN_ID, "--file", str(both), "--compare", f"1-{OTHER[:8]}-{OTHER[8:]}")
+    assert code == 0
+    row = next(line for line in out.splitlines() if line.startswith("daily-sales-ingest [crm]"))
+    assert row.split()[-8:] == ["12", "s", "12", "s", "3", "failed,", "0", "before"]

@@ -9,15 +9,19 @@ import io
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from rich.console import Console
 
 from otel_prefect import semconv
-from otel_prefect.view import terminal
+from otel_prefect.view import terminal, terminal_compare
 from otel_prefect.view.execution import Caught, Execution, Span, Status
 from otel_prefect.view.log_lines import Line
 from tests.support.view import TRACE_ID, span
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 GOLDEN = Path(__file__).with_name("golden")
 BEGAN = 1_795_616_667.0
@@ -109,21 +113,35 @@ def in_progress() -> tuple[Execution, list[Line]]:
 CASES = {"completed": completed, "failed": failed, "killed": killed, "in-progress": in_progress}
 
 
-def shown(execution: Execution, lines: list[Line], *, width: int = 100, now: float | None = None) -> str:
+def printed(what: RenderableType, width: int = 100) -> str:
     out = io.StringIO()
-    console = Console(file=out, width=width, color_system=None, legacy_windows=False)
-    console.print(terminal.show(execution, lines, now))
+    Console(file=out, width=width, color_system=None, legacy_windows=False).print(what)
     return "\n".join(row.rstrip() for row in out.getvalue().splitlines()) + "\n"
+
+
+def golden(name: str, text: str) -> None:
+    file = GOLDEN / f"{name}.txt"
+    if os.environ.get("UPDATE_GOLDEN"):
+        file.write_text(text)
+    assert text == file.read_text()
+
+
+def shown(execution: Execution, lines: list[Line], *, width: int = 100, now: float | None = None) -> str:
+    return printed(terminal.show(execution, lines, now), width)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_it_looks_as_it_did(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "UTC")
-    text = shown(*CASES[case](), now=BEGAN + 12)
-    file = GOLDEN / f"{case}.txt"
-    if os.environ.get("UPDATE_GOLDEN"):
-        file.write_text(text)
-    assert text == file.read_text()
+    golden(case, shown(*CASES[case](), now=BEGAN + 12))
+
+
+def test_a_run_that_failed_looks_so_beside_one_that_completed() -> None:
+    golden("compared", printed(terminal_compare.show(failed()[0], completed()[0])))
+
+
+def test_a_run_beside_itself_is_not_different() -> None:
+    assert "nothing is much different" in printed(terminal_compare.show(failed()[0], failed()[0]))
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])

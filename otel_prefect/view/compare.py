@@ -1,0 +1,91 @@
+"""Two executions side by side: what got slower, what failed in one only, what is in one only."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from otel_prefect import semconv
+
+if TYPE_CHECKING:
+    from otel_prefect.view.execution import Execution, Span
+
+Work = tuple[str, str]
+"""A process, with its source where it has one, and the name of a span: what is the same from run to run."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """What one execution has of some work.
+
+    Attributes:
+        count: of its spans.
+        seconds: that they took together.
+        failed: how many of them failed.
+    """
+
+    count: int = 0
+    seconds: float = 0.0
+    failed: int = 0
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Some work in both.
+
+    Attributes:
+        work: which.
+        before: in the execution that is compared with.
+        after: in the one that is looked at.
+    """
+
+    work: Work
+    before: Side
+    after: Side
+
+    @property
+    def seconds(self) -> float:
+        """How much longer it took; negative where it was faster."""
+        return self.after.seconds - self.before.seconds
+
+    @property
+    def fails_anew(self) -> bool:
+        """Whether more of it failed."""
+        return self.after.failed > self.before.failed
+
+
+def compare(after: Execution, before: Execution) -> list[Difference]:
+    """Return the work of both: what fails anew first, then by how much its time differs.
+
+    Args:
+        after: the execution that is looked at.
+        before: the one that it is compared with.
+    """
+    left, right = _sides(before), _sides(after)
+    # In the order in which they were done, for those that differ by the same.
+    differences = [
+        Difference(work, left.get(work, Side()), right.get(work, Side()))
+        for work in dict.fromkeys([*right, *left])
+    ]
+    return sorted(differences, key=lambda each: (not each.fails_anew, -abs(each.seconds)))
+
+
+def _sides(execution: Execution) -> dict[Work, Side]:
+    spans: dict[Work, list[Span]] = defaultdict(list)
+    for _, span in execution.walk():
+        spans[_work(execution, span)].append(span)
+    return {
+        work: Side(
+            len(each),
+            sum(span.until(execution.end) - span.start for span in each),
+            sum(span.status.is_bad for span in each),
+        )
+        for work, each in spans.items()
+    }
+
+
+def _work(execution: Execution, span: Span) -> Work:
+    process = execution.process(span)
+    source = process.attributes.get(semconv.SOURCE)
+    return f"{process.service or '?'} [{source}]" if source else process.service or "?", span.name
