@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from tests.support.ecs_metadata import EcsMetadata
     from tests.support.otlp_sink import OtlpSink, Received
-    from tests.support.sidecar import RunningSidecar
 
 BIN = Path(sys.executable).parent
 RUN = str(BIN / "otel-prefect")
@@ -40,16 +39,6 @@ def metadata() -> Iterator[EcsMetadata]:
 def server(tmp_path: Path) -> Iterator[prefect_server.PrefectServer]:
     with Processes(tmp_path / "logs") as processes:
         yield prefect_server.start(processes, tmp_path / "home")
-
-
-def spans_taken(running: RunningSidecar) -> int:
-    """Return how many spans the sidecar has taken, starts and ends."""
-    found = [
-        float(line.rpartition(" ")[2])
-        for line in running.metrics().splitlines()
-        if line.startswith("prefect_sidecar_records") and 'traces"' in line and 'accepted"' in line
-    ]
-    return int(sum(found))
 
 
 def exception_of(span: Received) -> dict[str, Any]:
@@ -83,7 +72,7 @@ def test_a_flow_that_is_killed_in_a_task_shows_as_failed_with_the_signal(
         assert process.stdout is not None
         assert process.stdout.readline() == "loading\n"
         # Started: the flow and both tasks; ended: the first task.
-        wait_for(lambda: spans_taken(running), lambda count: count >= 4)
+        wait_for(running.spans_taken, lambda count: count >= 4)
         process.kill()
         process.communicate(timeout=30)
         now = datetime.now(timezone.utc)

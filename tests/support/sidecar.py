@@ -55,6 +55,15 @@ class RunningSidecar:
         except OSError:
             return 0
 
+    def spans_taken(self) -> int:
+        """Return how many spans it has taken, starts and ends."""
+        found = [
+            float(line.rpartition(" ")[2])
+            for line in self.metrics().splitlines()
+            if line.startswith("prefect_sidecar_records") and 'traces"' in line and 'accepted"' in line
+        ]
+        return int(sum(found))
+
     def metrics(self) -> str:
         """Return what ``/metrics`` shows."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.health_port}/metrics", timeout=2) as answer:
