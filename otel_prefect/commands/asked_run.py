@@ -21,6 +21,10 @@ _SLACK_SECONDS: Final = 60.0
 """Before the first span and after the last one in which log records are looked for."""
 
 
+class NoTrace(CommandError):  # noqa: N818 - the answer to a question
+    """Raised where X-Ray has no such trace, or has none yet."""
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add RUN, and where AWS is to be asked."""
     parser.add_argument(
@@ -89,7 +93,8 @@ def execution(session: Any, hex_trace_id: str) -> tuple[Execution, int]:
     """Return what X-Ray has of a trace, and how many parts of it were not understood.
 
     Raises:
-        CommandError: it has none, or does not answer.
+        NoTrace: it has none.
+        CommandError: it does not answer.
     """
     from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as above
 
@@ -101,7 +106,7 @@ def execution(session: Any, hex_trace_id: str) -> tuple[Execution, int]:
     except (BotoCoreError, ClientError) as error:
         raise CommandError(f"xray:BatchGetTraces: {error}") from error
     if not found.spans:
-        raise CommandError(
+        raise NoTrace(
             f"X-Ray in {session.region_name} has no trace {trace_id}: it keeps them for 30 days, and takes "
             "seconds to show a new one"
         )

@@ -6,8 +6,9 @@ import json
 import sys
 import time
 import webbrowser
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from otel_prefect.commands import asked_run
 from otel_prefect.commands.cli import CommandError
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from otel_prefect.view.log_lines import Line
 
 _MOST_NAMED: Final = 5
+_FOLLOW_SECONDS: Final = 2.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--compare", metavar="RUN", help="show what is different from this run, which may be `latest` too"
     )
+    parser.add_argument("--follow", action="store_true", help="show it as it goes on, until it has ended")
     parser.add_argument("--open", action="store_true", help="open it in X-Ray's console too")
     parser.add_argument("--json", action="store_true", help="print it for machines")
     parser.add_argument("--otlp", type=Path, metavar="FILE", help="write its spans as OTLP in JSON, and end")
@@ -49,6 +52,10 @@ def main(args: argparse.Namespace) -> int:
     def read(asked: str) -> tuple[Execution, int]:
         return asked_run.execution(session, asked) if session else _of_file(args.file, asked)
 
+    if args.follow and session:
+        # Who has seen enough gets what is known by then.
+        with suppress(KeyboardInterrupt):
+            _follow(session, trace_id, args.log_group)
     execution, odd = read(trace_id)
     if args.compare:
         before, _ = read(asked_run.trace_id(args.compare))
@@ -68,6 +75,27 @@ def main(args: argparse.Namespace) -> int:
     if odd:
         sys.stderr.write(f"otel-prefect: {odd} parts of the trace were not understood\n")
     return 0
+
+
+def _follow(session: Any, trace_id: str, group: str) -> None:
+    """Show the execution again and again until nothing of it is in progress; what is left shows its end."""
+    console = _console()
+    from rich.live import Live  # noqa: PLC0415 - of the extra `cli`
+
+    from otel_prefect.view import terminal  # noqa: PLC0415 - it needs rich
+
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        while True:
+            try:
+                execution, _ = asked_run.execution(session, trace_id)
+            except asked_run.NoTrace:
+                live.update("waiting until X-Ray shows it", refresh=True)
+            else:
+                if not execution.in_progress and not execution.missing_parents:
+                    return
+                lines, _ = asked_run.lines(session, execution, group)
+                live.update(terminal.show(execution, lines, time.time()), refresh=True)
+            time.sleep(_FOLLOW_SECONDS)
 
 
 def _console() -> Console:

@@ -256,3 +256,19 @@ def test_it_is_compared_with_another_run(shown: Callable[..., Any], tmp_path: Pa
     assert code == 0
     row = next(line for line in out.splitlines() if line.startswith("daily-sales-ingest [crm]"))
     assert row.split()[-8:] == ["12", "s", "12", "s", "3", "failed,", "0", "before"]
+
+
+def test_a_run_in_progress_is_followed_until_it_has_ended(
+    moto: aws.Aws, shown: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = "22222222-9955-4b90-b936-5fbd34f1a6d5"
+    flow = {**segment("b", "hourly", 0, 9), "trace_id": "1-22222222-99554b90b9365fbd34f1a6d5"}
+    begun = {key: value for key, value in flow.items() if key != "end_time"} | {"in_progress": True}
+    # What comes to X-Ray while the command waits: nothing, the beginning, the end.
+    comes = iter([[begun], [flow]])
+    monkeypatch.setattr("time.sleep", lambda _: put_segments(moto, *next(comes)))
+    code, out, err = shown(run_id, "--follow")
+    assert (code, err) == (0, "")
+    assert out.startswith("ok  hourly")
+    assert "9 s" in out.splitlines()[0]
+    assert next(comes, None) is None
