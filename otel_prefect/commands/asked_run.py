@@ -14,6 +14,8 @@ from otel_prefect.view.execution import Execution, Span
 if TYPE_CHECKING:
     import argparse
 
+    from rich.console import Console
+
     from otel_prefect.view.log_lines import Line
 
 INSTALL: Final = "pip install 'otel-prefect[cli]'"
@@ -74,6 +76,19 @@ def trace_id(run: str, flow: str | None = None) -> str:
             f"{run!r} is no id of a flow run or a trace, and to ask Prefect for a run of that name: {error}"
         ) from error
     return found.trace_id
+
+
+def console() -> Console:
+    """Return a console of rich.
+
+    Raises:
+        CommandError: rich is not installed.
+    """
+    try:
+        from rich.console import Console  # noqa: PLC0415 - of the extra `cli`
+    except ModuleNotFoundError as error:
+        raise CommandError(f"{error.name} is not installed: {INSTALL}") from error
+    return Console(highlight=False)
 
 
 def session(args: argparse.Namespace) -> Any:

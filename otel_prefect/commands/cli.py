@@ -33,6 +33,7 @@ _COMMANDS = (
     ("ecs", "otel_prefect.commands.ecs", "put the sidecar into a task definition, or take it out"),
     ("logs", "otel_prefect.commands.logs", "print what all processes of a run said"),
     ("opensearch", "otel_prefect.commands.opensearch", "install index templates, pipelines and retention"),
+    ("runs", "otel_prefect.commands.runs", "list the runs of late, against what is usual"),
     ("trace", "otel_prefect.commands.trace", "show what a run did, what failed, and where its time went"),
     ("work-pool", "otel_prefect.commands.work_pool", "put the sidecar into a work pool's job template"),
     ("run", "otel_prefect.commands.run", "run any program as a span of the flow run, its output as logs"),

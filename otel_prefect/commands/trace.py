@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
 
-    from rich.console import Console, RenderableType
+    from rich.console import RenderableType
 
     from otel_prefect.view.execution import Execution
     from otel_prefect.view.log_lines import Line
@@ -59,7 +59,7 @@ def main(args: argparse.Namespace) -> int:
     execution, odd = read(trace_id)
     if args.compare:
         before, _ = read(asked_run.trace_id(args.compare))
-        _console().print(_difference(execution, before))
+        asked_run.console().print(_difference(execution, before))
     elif args.otlp:
         _write(args.otlp, execution)
     elif args.json:
@@ -79,7 +79,7 @@ def main(args: argparse.Namespace) -> int:
 
 def _follow(session: Any, trace_id: str, group: str) -> None:
     """Show the execution again and again until nothing of it is in progress; what is left shows its end."""
-    console = _console()
+    console = asked_run.console()
     from rich.live import Live  # noqa: PLC0415 - of the extra `cli`
 
     from otel_prefect.view import terminal  # noqa: PLC0415 - it needs rich
@@ -98,16 +98,8 @@ def _follow(session: Any, trace_id: str, group: str) -> None:
             time.sleep(_FOLLOW_SECONDS)
 
 
-def _console() -> Console:
-    try:
-        from rich.console import Console  # noqa: PLC0415 - of the extra `cli`
-    except ModuleNotFoundError as error:
-        raise CommandError(f"{error.name} is not installed: {asked_run.INSTALL}") from error
-    return Console(highlight=False)
-
-
 def _show(execution: Execution, lines: list[Line], places: Mapping[str, str]) -> None:
-    console = _console()
+    console = asked_run.console()
     from otel_prefect.view import terminal  # noqa: PLC0415 - it needs rich
 
     console.print(terminal.show(execution, lines, time.time(), places))

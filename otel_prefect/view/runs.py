@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from otel_prefect.prefect.api import Api
 
 LATEST: Final = "latest"
+_RUNS: Final = "/flow_runs/filter"
 _SECONDS: Final = 10.0
 _TRACEPARENT_LABEL: Final = "__OTEL_TRACEPARENT"
 """Prefect's (``prefect.telemetry.run_telemetry.LABELS_TRACEPARENT_KEY``): a run's span, or its caller's."""
@@ -63,7 +64,7 @@ def find(api: Api, name: str, flow: str | None = None) -> Run:
         "sort": "START_TIME_DESC",
         "limit": 1,
     }
-    found = _ask(api, asked)
+    found = ask(api, _RUNS, asked)
     if not found:
         what = f"flow run {name!r}" if name != LATEST else f"run of flow {flow!r}" if flow else "run"
         raise NotFound(f"Prefect at {api.base} has no {what}")
@@ -80,17 +81,27 @@ def by_id(api: Api, flow_run_id: str) -> Run:
     Raises:
         NotFound: there is none, or the API does not say.
     """
-    found = _ask(api, {"flow_runs": {"id": {"any_": [flow_run_id]}}, "limit": 1})
+    found = ask(api, _RUNS, {"flow_runs": {"id": {"any_": [flow_run_id]}}, "limit": 1})
     if not found:
         raise NotFound(f"Prefect at {api.base} has no flow run {flow_run_id}")
     return _run(found[0])
 
 
-def _ask(api: Api, asked: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def ask(api: Api, path: str, asked: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return what Prefect's API lists.
+
+    Args:
+        api: Prefect's.
+        path: such as ``/flow_runs/filter``.
+        asked: its filters.
+
+    Raises:
+        NotFound: the API does not say; the text says why.
+    """
     try:
-        answer = api.post("/flow_runs/filter", asked, _SECONDS)
+        answer = api.post(path, asked, _SECONDS)
     except NoAnswer as error:
-        raise NotFound(f"Prefect at {api.base} was asked for the run: {error}") from error
+        raise NotFound(f"Prefect at {api.base} was asked for {path}: {error}") from error
     if answer.status != 200:
         raise NotFound(f"Prefect at {api.base} answers {answer.status}: {answer.text()}")
     try:

@@ -95,7 +95,7 @@ def test_what_is_not_there_is_said(api: Api, name: str, flow: str | None, said: 
 
 @pytest.mark.parametrize(
     ("url", "said"),
-    [("http://127.0.0.1:9/api", "was asked for the run"), ("{base}/nothing", "answers 40")],
+    [("http://127.0.0.1:9/api", "was asked for /flow_runs/filter"), ("{base}/nothing", "answers 40")],
 )
 def test_an_api_that_is_none_is_said(api: Api, url: str, said: str) -> None:
     other = prefect_api.of_environment({"PREFECT_API_URL": url.format(base=api.base)})
