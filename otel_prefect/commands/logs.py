@@ -9,14 +9,14 @@ import time
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Final
 
-from otel_prefect.commands import asked_run
+from otel_prefect.commands import asked_run, sources
 from otel_prefect.commands.cli import CommandError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator
 
-    from otel_prefect.view.execution import Execution
+    from otel_prefect.commands.sources import Source
     from otel_prefect.view.log_lines import Line
 
 # By OpenTelemetry's severity texts, and what Python calls the same.
@@ -48,25 +48,27 @@ def main(args: argparse.Namespace) -> int:
     """
     wanted = _filter(args)
     trace_id = asked_run.trace_id(args.run, args.flow)
-    session = asked_run.session(args)
-    all_lines, unread = asked_run.lines(session, _when(session, trace_id, args.hours), args.log_group)
+    source = sources.asked(args)
+    all_lines, unread = source.lines(trace_id, *_when(source, trace_id, args.hours))
     if unread:
         raise CommandError(unread)
     if not all_lines:
-        raise CommandError(f"{args.log_group} in {session.region_name} has no lines of this run")
+        raise CommandError(f"{source.name} has no lines of this run")
     width = max(len(line.service) for line in all_lines)
     for line in filter(wanted, all_lines):
         sys.stdout.write(json.dumps(dict(line.fields)) + "\n" if args.json else _shown(line, width))
     return 0
 
 
-def _when(session: object, trace_id: str, hours: float) -> Execution:
-    """Return the execution for its times; without spans of its own, one of the last hours."""
+def _when(source: Source, trace_id: str, hours: float) -> tuple[float, float]:
+    """Return when a run was, in seconds since 1970; the last hours where that is not known."""
     try:
-        return asked_run.execution(session, trace_id)[0]
+        execution, _ = source.execution(trace_id)
     except CommandError:
         # No trace, or no permission to see it: its lines may be there all the same.
-        return asked_run.last_hours(trace_id, hours, time.time())
+        now = time.time()
+        return now - hours * 3600, now
+    return execution.start, execution.end
 
 
 def _filter(args: argparse.Namespace) -> Callable[[Line], bool]:

@@ -44,6 +44,16 @@ class Caught:
     stack: tuple[str, ...] = ()
 
 
+def frames(stack: str) -> list[str]:
+    """Return the frames of a stack trace: of Python's the lines that name them, of another all.
+
+    Args:
+        stack: as ``exception.stacktrace`` has it.
+    """
+    all_lines = [line.strip() for line in stack.splitlines() if line.strip()]
+    return [line for line in all_lines if line.startswith("File ")] or all_lines
+
+
 @dataclass(frozen=True)
 class Span:
     """Something that was done.

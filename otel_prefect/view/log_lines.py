@@ -81,13 +81,18 @@ def lines(texts: Iterable[str]) -> Iterator[Line]:
             record = json.loads(text)
         except (ValueError, RecursionError):
             continue
-        line = _line(record) if isinstance(record, dict) else None
+        line = of_record(record) if isinstance(record, dict) else None
         if line is not None:
             yield line
 
 
-def _line(record: Mapping[str, Any]) -> Line | None:
-    time = _seconds(str(record.get("timestamp")))
+def of_record(record: Mapping[str, Any]) -> Line | None:
+    """Return a record as a line; None where it says no time.
+
+    Args:
+        record: as the layers ``cloudwatch`` and ``opensearch`` write it.
+    """
+    time = seconds(str(record.get("timestamp")))
     if time is None:
         return None
     message = record.get("message", "")
@@ -102,8 +107,8 @@ def _line(record: Mapping[str, Any]) -> Line | None:
     )
 
 
-def _seconds(text: str) -> float | None:
-    """Return a time in UTC, which has up to nine digits of a second, in seconds since 1970."""
+def seconds(text: str) -> float | None:
+    """Return a time such as ``2026-11-25T14:24:27.5Z`` in seconds since 1970; None where it is none."""
     found = _TIME.fullmatch(text)
     if found is None:
         return None

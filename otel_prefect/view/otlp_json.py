@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_prefect import semconv
-from otel_prefect.view.execution import Caught, Execution, Span, Status
+from otel_prefect.view import of_processes
+from otel_prefect.view.execution import Caught, Execution, Span, Status, frames
+from otel_prefect.view.of_processes import Found
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -51,21 +53,15 @@ def read(text: str) -> Read:
     Args:
         text: of the file.
     """
-    found = Read()
-    # Which Resource each span is of: the first span of a process has its parent in another.
-    resources: dict[str, str] = {}
-    waiting: list[tuple[str, str, Mapping[str, Any], Span]] = []
-    for request in _requests(text, found):
-        for group in _objects(request.get("resourceSpans"), found):
+    read_of = Read()
+    found: list[Found] = []
+    for request in _requests(text, read_of):
+        for group in _objects(request.get("resourceSpans"), read_of):
             resource = _attributes(_mapping(group.get("resource")).get("attributes"))
-            of = json.dumps(resource, sort_keys=True)
-            for trace_id, span in _spans(group, found):
-                resources[span.id] = of
-                waiting.append((trace_id, of, resource, span))
-    for trace_id, of, own, span in waiting:
-        is_first = resources.get(span.parent_id or "") != of
-        found.traces[trace_id].append(_completed(span, own, is_first=is_first))
-    return found
+            found += [Found(trace_id, span, resource) for trace_id, span in _spans(group, read_of)]
+    for trace_id, span in of_processes.completed(found):
+        read_of.traces[trace_id].append(span)
+    return read_of
 
 
 def _spans(group: Mapping[str, Any], found: Read) -> Iterator[tuple[str, Span]]:
@@ -133,11 +129,6 @@ def _span(document: Mapping[str, Any]) -> tuple[str, Span] | None:
     )
 
 
-def _completed(span: Span, resource: Mapping[str, Any], *, is_first: bool) -> Span:
-    service = str(resource.get(_SERVICE_NAME) or "?") if is_first else None
-    return replace(span, service=service, attributes={**resource, **span.attributes})
-
-
 def _id(value: Any, digits: int) -> str | None:
     text = value.lower() if isinstance(value, str) else ""
     return text if len(text) == digits and set(text) <= _HEX and text.strip("0") else None
@@ -187,14 +178,8 @@ def _exceptions(events: Any) -> Iterator[Caught]:
             yield Caught(
                 str(said.get(semconv.EXCEPTION_TYPE, "")),
                 str(said.get(semconv.EXCEPTION_MESSAGE, "")),
-                tuple(_frames(str(said.get(semconv.EXCEPTION_STACKTRACE) or ""))),
+                tuple(frames(str(said.get(semconv.EXCEPTION_STACKTRACE) or ""))),
             )
-
-
-def _frames(stack: str) -> list[str]:
-    """Return the frames of a stack trace: of Python's the lines that name them, of another all."""
-    all_lines = [line.strip() for line in stack.splitlines() if line.strip()]
-    return [line for line in all_lines if line.startswith("File ")] or all_lines
 
 
 # --- writing ------------------------------------------------------------------------------------
