@@ -19,6 +19,7 @@ import yaml
 from otel_prefect import links, semconv
 from otel_prefect.alerts import anomalies, declared
 from otel_prefect.alerts.declared import Level
+from otel_prefect.alerts.prometheus import HEAD
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from otel_prefect.alerts.declared import Alert
     from otel_prefect.alerts.places import Places
 
-HEAD: Final = "# Made by `otel-prefect alerts`: change otel_prefect/alerts, not this.\n"
 _MINUTE: Final = 60
 _HOUR: Final = 60
 _DAY_SECONDS: Final = 86_400

@@ -7,11 +7,12 @@ after its parent has ended is not waited for.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from otel_prefect.view.execution import Execution, Span
 
@@ -67,6 +68,14 @@ def critical_path(execution: Execution, now: float | None = None) -> list[Step]:
         if start < cursor:
             steps.append(Step(span, start, cursor))
     return sorted(steps, key=lambda step: step.start)
+
+
+def seconds_by_span(path: Iterable[Step]) -> dict[str, float]:
+    """Return how long each span of a critical path was waited for, by its id."""
+    seconds: dict[str, float] = defaultdict(float)
+    for step in path:
+        seconds[step.span.id] += step.seconds
+    return seconds
 
 
 def _by_end(children: Sequence[Span], until: float) -> list[Span]:

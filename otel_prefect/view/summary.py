@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from otel_prefect import ids, semconv
-from otel_prefect.view.critical_path import critical_path
+from otel_prefect.view.critical_path import critical_path, seconds_by_span
 from otel_prefect.view.failures import failures
 
 if TYPE_CHECKING:
@@ -22,9 +21,7 @@ def summary(execution: Execution, now: float | None = None) -> dict[str, Any]:
         now: for what is in progress; None: the last time that the trace knows.
     """
     until = execution.end if now is None or not execution.in_progress else max(now, execution.end)
-    waited: dict[str, float] = defaultdict(float)
-    for step in critical_path(execution, until):
-        waited[step.span.id] += step.seconds
+    waited = seconds_by_span(critical_path(execution, until))
     return {
         "trace_id": execution.trace_id,
         "xray_trace_id": ids.xray_trace_id(int(execution.trace_id, 16)),

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from otel_prefect import ids, semconv
 from otel_prefect.view import gaps, log_lines
-from otel_prefect.view.critical_path import critical_path
+from otel_prefect.view.critical_path import critical_path, seconds_by_span
 from otel_prefect.view.execution import Status
 from otel_prefect.view.failures import failures
 
@@ -226,10 +226,7 @@ def _waterfall(execution: Execution, path: Sequence[Step], until: float) -> Tabl
 
 
 def _waited_for(path: Sequence[Step], whole: float) -> set[str]:
-    seconds: dict[str, float] = defaultdict(float)
-    for step in path:
-        seconds[step.span.id] += step.seconds
-    return {span_id for span_id, each in seconds.items() if each >= whole * LEAST_SHARE}
+    return {span_id for span_id, each in seconds_by_span(path).items() if each >= whole * LEAST_SHARE}
 
 
 def _colours(execution: Execution) -> dict[str, str]:
