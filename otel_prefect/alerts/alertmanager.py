@@ -12,11 +12,11 @@ import yaml
 
 from otel_prefect import semconv
 from otel_prefect.alerts.declared import FLOW, Level
+from otel_prefect.alerts.prometheus import HEAD
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-HEAD: Final = "# Made by `otel-prefect alerts`: change otel_prefect/alerts, not this.\n"
 _NOBODY: Final = "dashboard"
 # What is one incident: all alerts of one kind on one flow, table or service.
 _GROUP: Final = ("alertname", *FLOW, semconv.TABLE, semconv.SOURCE)
