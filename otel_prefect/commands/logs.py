@@ -6,11 +6,11 @@ import json
 import re
 import sys
 import time
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Final
 
 from otel_prefect.commands import asked_run, sources
 from otel_prefect.commands.cli import CommandError
+from otel_prefect.view.words import clock
 
 if TYPE_CHECKING:
     import argparse
@@ -103,9 +103,7 @@ def _shown(line: Line, width: int) -> str:
 
 
 def _rows(line: Line, width: int) -> Iterator[str]:
-    at = datetime.fromtimestamp(line.time, timezone.utc)
-    moment = f"{at:%Y-%m-%d %H:%M:%S}.{at.microsecond // 1000:03}"
-    head = f"{moment} {_level(line.level):5} {line.service:{width}} "
+    head = f"{clock(line.time, day=True)} {_level(line.level):5} {line.service:{width}} "
     first, *more = line.message.split("\n")
     yield head + first
     for each in more:

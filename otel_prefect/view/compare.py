@@ -6,8 +6,6 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from otel_prefect import semconv
-
 if TYPE_CHECKING:
     from otel_prefect.view.execution import Execution, Span
 
@@ -86,6 +84,4 @@ def _sides(execution: Execution) -> dict[Work, Side]:
 
 
 def _work(execution: Execution, span: Span) -> Work:
-    process = execution.process(span)
-    source = process.attributes.get(semconv.SOURCE)
-    return f"{process.service or '?'} [{source}]" if source else process.service or "?", span.name
+    return execution.process(span).label, span.name

@@ -8,6 +8,8 @@ from enum import Enum
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from otel_prefect import semconv
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
@@ -79,6 +81,13 @@ class Span:
     service: str | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
     exceptions: tuple[Caught, ...] = ()
+
+    @property
+    def label(self) -> str:
+        """The process that it is the first span of, with its source; else its name."""
+        source = self.attributes.get(semconv.SOURCE)
+        name = self.service or self.name
+        return f"{name} [{source}]" if source and self.service else name
 
     def until(self, now: float) -> float:
         """Return its end, or where it has none yet a time that is not before its start."""

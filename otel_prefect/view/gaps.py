@@ -7,6 +7,8 @@ one was, its end had not been noticed yet.
 
 from __future__ import annotations
 
+from collections import defaultdict
+from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
@@ -47,6 +49,40 @@ def named(execution: Execution, path: Sequence[Step]) -> Iterator[tuple[Step, Ki
         after = _child(execution, step.span, path[number + 1].span) if number + 1 < len(path) else None
         before = _child(execution, step.span, path[number - 1].span) if number else None
         yield step, *_kind(before, after, execution.process(step.span).service)
+
+
+@dataclass(frozen=True)
+class Share:
+    """What was waited for in spans of one name.
+
+    Attributes:
+        process: of them, with its source.
+        name: of the spans.
+        waiting: what they did nothing but wait for; empty where they worked.
+        seconds: together.
+        share: of the execution, from 0 to 1.
+    """
+
+    process: str
+    name: str
+    waiting: str
+    seconds: float
+    share: float
+
+
+def shares(execution: Execution, path: Sequence[Step]) -> list[Share]:
+    """Return what the time went into, by process and what it did, the longest first.
+
+    Args:
+        execution: of one trace.
+        path: as ``critical_path`` gives it.
+    """
+    seconds: dict[tuple[str, str, str], float] = defaultdict(float)
+    for step, kind, waited_for in named(execution, path):
+        seconds[execution.process(step.span).label, step.span.name, kind.of(waited_for)] += step.seconds
+    whole = sum(seconds.values()) or 1.0
+    longest = sorted(seconds.items(), key=lambda each: -each[1])
+    return [Share(*work, each, each / whole) for work, each in longest]
 
 
 def _kind(before: Span | None, after: Span | None, own: str | None) -> tuple[Kind, str]:

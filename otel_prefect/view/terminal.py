@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Final
 
 from rich.bar import Bar
@@ -17,6 +15,7 @@ from otel_prefect.view import gaps, log_lines
 from otel_prefect.view.critical_path import critical_path, seconds_by_span
 from otel_prefect.view.execution import Status
 from otel_prefect.view.failures import failures
+from otel_prefect.view.words import clock, duration, moment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -44,6 +43,7 @@ _MOST_CHILDREN: Final = 12
 """Of one span; of more, those that failed and the longest are shown, and how many the others are."""
 _MOST_FAILURES: Final = 5
 _MOST_FRAMES: Final = 4
+_MOST_SHARES: Final = 8
 _ON_PATH: Final = "◆"
 LEAST_SHARE: Final = 0.01
 """Of the execution, for something to be worth a mark or a line."""
@@ -118,25 +118,6 @@ def _head(execution: Execution, until: float) -> Table:
     return facts
 
 
-def moment(seconds: float) -> str:
-    """Return a time in UTC and, where that is another, in the user's zone."""
-    utc = datetime.fromtimestamp(seconds, timezone.utc)
-    local = utc.astimezone()
-    text = f"{utc:%Y-%m-%d %H:%M:%S} UTC"
-    return text if local.utcoffset() == utc.utcoffset() else f"{text}  ({local:%Y-%m-%d %H:%M:%S %Z})"
-
-
-def duration(seconds: float) -> str:
-    """Return a duration with three digits at most, in the units that suit it."""
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 100:
-        return f"{seconds:.3g} s"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
-
-
 # --- what failed --------------------------------------------------------------------------------
 
 
@@ -183,11 +164,10 @@ def _log(lines: Iterable[Line]) -> Table:
     table.add_column(no_wrap=True)
     table.add_column(overflow="ellipsis", no_wrap=True)
     for line in lines:
-        at = datetime.fromtimestamp(line.time, timezone.utc)
         first_line = line.message.partition("\n")[0]
         style = _LEVELS.get(line.level, "")
         table.add_row(
-            Text(f"    {at:%H:%M:%S}.{at.microsecond // 1000:03}", style="dim"),
+            Text(f"    {clock(line.time)}", style="dim"),
             Text(line.level, style=style or "dim"),
             Text(first_line, style=style),
         )
@@ -205,7 +185,7 @@ def _waterfall(execution: Execution, path: Sequence[Step], until: float) -> Tabl
     table.add_column(no_wrap=True, justify="right")
     table.add_column(no_wrap=True)
     whole = max(until - execution.start, 1e-9)
-    on_path = _waited_for(path, whole)
+    waited_for = seconds_by_span(path)
     colours = _colours(execution)
     for prefix, span, folded in _in_order(execution):
         if span is None:
@@ -216,17 +196,13 @@ def _waterfall(execution: Execution, path: Sequence[Step], until: float) -> Tabl
         status = "" if span.status is Status.OK else span.status.value
         table.add_row(
             Text.assemble((prefix, "dim"), *_label(span, colour)),
-            Text(_ON_PATH if span.id in on_path else "", style="dim"),
+            Text(_ON_PATH if waited_for.get(span.id, 0) >= whole * LEAST_SHARE else "", style="dim"),
             # A sliver at least, or what was short would seem to be missing.
             Bar(whole, begin, max(end, begin + whole / 200), color=colour),
             Text(duration(end - begin), style="dim"),
             Text(status, style=_STYLES[span.status]),
         )
     return table
-
-
-def _waited_for(path: Sequence[Step], whole: float) -> set[str]:
-    return {span_id for span_id, each in seconds_by_span(path).items() if each >= whole * LEAST_SHARE}
 
 
 def _colours(execution: Execution) -> dict[str, str]:
@@ -286,18 +262,12 @@ def _process_name(process: Span, colour: str = "") -> list[tuple[str, str]]:
 
 def _shares(execution: Execution, path: Sequence[Step]) -> Table:
     """Return what was waited for, by process and what it did, the longest first."""
-    seconds: dict[tuple[str, str, str], float] = defaultdict(float)
-    for step, kind, waited_for in gaps.named(execution, path):
-        process = Text.assemble(*_process_name(execution.process(step.span))).plain
-        seconds[process, step.span.name, kind.of(waited_for)] += step.seconds
-    whole = sum(seconds.values()) or 1.0
     table = Table.grid(padding=(0, 2))
-    longest = sorted(seconds.items(), key=lambda each: -each[1])[:8]
-    for (process, name, waiting), each in longest:
+    for each in gaps.shares(execution, path)[:_MOST_SHARES]:
         table.add_row(
-            Text(process, style="bold"),
-            Text.assemble(name, (f"  {waiting}" if waiting else "", "yellow")),
-            Text(duration(each), justify="right"),
-            Text(f"{each / whole:.0%}", justify="right", style="dim"),
+            Text(each.process, style="bold"),
+            Text.assemble(each.name, (f"  {each.waiting}" if each.waiting else "", "yellow")),
+            Text(duration(each.seconds), justify="right"),
+            Text(f"{each.share:.0%}", justify="right", style="dim"),
         )
     return table

@@ -10,7 +10,8 @@ from rich.text import Text
 
 from otel_prefect import semconv
 from otel_prefect.view.compare import compare
-from otel_prefect.view.terminal import BAD, LEAST_SHARE, duration, moment, rule
+from otel_prefect.view.terminal import BAD, LEAST_SHARE, rule
+from otel_prefect.view.words import duration, moment
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -1,0 +1,40 @@
+"""Times and durations as people read them."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+
+def moment(seconds: float) -> str:
+    """Return a time in UTC and, where that is another, in the user's zone.
+
+    Args:
+        seconds: since 1970.
+    """
+    utc = datetime.fromtimestamp(seconds, timezone.utc)
+    local = utc.astimezone()
+    text = f"{utc:%Y-%m-%d %H:%M:%S} UTC"
+    return text if local.utcoffset() == utc.utcoffset() else f"{text}  ({local:%Y-%m-%d %H:%M:%S %Z})"
+
+
+def clock(seconds: float, *, day: bool = False) -> str:
+    """Return a time of the day in UTC, to the millisecond.
+
+    Args:
+        seconds: since 1970.
+        day: whether the day stands before it.
+    """
+    utc = datetime.fromtimestamp(seconds, timezone.utc)
+    date = f"{utc:%Y-%m-%d} " if day else ""
+    return f"{date}{utc:%H:%M:%S}.{utc.microsecond // 1000:03}"
+
+
+def duration(seconds: float) -> str:
+    """Return a duration with three digits at most, in the units that suit it."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 100:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
