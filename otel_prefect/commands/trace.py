@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from otel_prefect.commands import asked_run, sources
 from otel_prefect.commands.cli import CommandError
 from otel_prefect.view import otlp_json, summary
+from otel_prefect.view.page import html
 
 if TYPE_CHECKING:
     import argparse
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from otel_prefect.commands.sources import Source
     from otel_prefect.view.execution import Execution
+    from otel_prefect.view.log_lines import Line
 
 _FOLLOW_SECONDS: Final = 2.0
 
@@ -36,6 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--open", action="store_true", help="open it in X-Ray's console too")
     parser.add_argument("--json", action="store_true", help="print it for machines")
     parser.add_argument("--otlp", type=Path, metavar="FILE", help="write its spans as OTLP in JSON, and end")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write it as one page of HTML, and end")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -55,7 +58,9 @@ def main(args: argparse.Namespace) -> int:
         before, _ = source.execution(asked_run.trace_id(args.compare))
         asked_run.console().print(_difference(execution, before))
     elif args.otlp:
-        _write(args.otlp, execution)
+        _write(args.otlp, otlp_json.written(execution))
+    elif args.html:
+        _write_page(args.html, source, execution, open_it=args.open)
     elif args.json:
         sys.stdout.write(json.dumps(summary.summary(execution, time.time()), indent=2) + "\n")
     else:
@@ -90,13 +95,24 @@ def _show(source: Source, execution: Execution, *, open_it: bool) -> None:
     console = asked_run.console()
     from otel_prefect.view import terminal  # noqa: PLC0415 - it needs rich
 
-    lines, unread = source.lines(execution.trace_id, execution.start, execution.end)
-    places = source.places(execution)
+    lines, places = _lines(source, execution), source.places(execution)
     console.print(terminal.show(execution, lines, time.time(), places))
-    if unread:
-        sys.stderr.write(f"otel-prefect: no log lines: {unread}\n")
     if open_it and places:
         webbrowser.open(next(iter(places.values())))
+
+
+def _lines(source: Source, execution: Execution) -> list[Line]:
+    lines, unread = source.lines(execution.trace_id, execution.start, execution.end)
+    if unread:
+        sys.stderr.write(f"otel-prefect: no log lines: {unread}\n")
+    return lines
+
+
+def _write_page(path: Path, source: Source, execution: Execution, *, open_it: bool) -> None:
+    lines = _lines(source, execution)
+    _write(path, html.page(execution, lines, time.time(), source.places(execution)))
+    if open_it:
+        webbrowser.open(path.resolve().as_uri())
 
 
 def _difference(after: Execution, before: Execution) -> RenderableType:
@@ -105,8 +121,8 @@ def _difference(after: Execution, before: Execution) -> RenderableType:
     return terminal_compare.show(after, before)
 
 
-def _write(path: Path, execution: Execution) -> None:
+def _write(path: Path, text: str) -> None:
     try:
-        path.write_text(otlp_json.written(execution), encoding="utf-8")
+        path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise CommandError(f"{path}: cannot be written: {error.strerror}") from error

@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from otel_prefect import semconv
-from otel_prefect.view import terminal, terminal_compare
+from otel_prefect.view import terminal, terminal_compare, words
 from otel_prefect.view.execution import Caught, Execution, Span, Status
 from otel_prefect.view.log_lines import Line
 from tests.support.view import TRACE_ID, span
@@ -181,4 +181,4 @@ def test_twenty_thousand_spans_are_folded_and_those_that_failed_are_not() -> Non
     ],
 )
 def test_durations_are_in_units_that_suit_them(seconds: float, text: str) -> None:
-    assert terminal.duration(seconds) == text
+    assert words.duration(seconds) == text
