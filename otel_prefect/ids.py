@@ -67,6 +67,14 @@ def flow_run_id(trace_id: int) -> UUID:
     return UUID(int=trace_id)
 
 
+def made_at(flow_run_id: UUID) -> float | None:
+    """Return when an id was made, in seconds since 1970; None where it is not of version 7, which says so.
+
+    https://www.rfc-editor.org/rfc/rfc9562#name-uuid-version-7
+    """
+    return (flow_run_id.int >> 80) / 1000 if flow_run_id.version == 7 else None
+
+
 def xray_trace_id(trace_id: int) -> str:
     """Return the ``1-…`` string by which X-Ray knows a 128-bit trace id."""
     digits = f"{trace_id:032x}"

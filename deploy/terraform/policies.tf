@@ -128,8 +128,13 @@ locals {
   operators_statements = concat(
     [
       {
-        Effect   = "Allow"
-        Action   = ["xray:BatchGetTraces", "xray:GetTraceSegmentDestination"]
+        Effect = "Allow"
+        Action = [
+          "xray:BatchGetTraces",
+          "xray:GetTraceSegmentDestination",
+          "xray:ListRetrievedTraces",
+          "xray:StartTraceRetrieval",
+        ]
         Resource = ["*"]
       },
       {

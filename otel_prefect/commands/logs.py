@@ -5,24 +5,22 @@ from __future__ import annotations
 import json
 import re
 import sys
-import time
 from typing import TYPE_CHECKING, Final
 
-from otel_prefect.commands import asked_run, sources
+from otel_prefect.commands import asked_run
 from otel_prefect.commands.cli import CommandError
+from otel_prefect.commands.sources import options
 from otel_prefect.view.words import clock
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Iterator
 
-    from otel_prefect.commands.sources import Source
     from otel_prefect.view.log_lines import Line
 
 # By OpenTelemetry's severity texts, and what Python calls the same.
 _LEVELS: Final = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 _ALSO: Final = {"WARNING": "WARN", "CRITICAL": "FATAL", "NOTSET": "TRACE"}
-_HOURS: Final = 24.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -32,12 +30,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--level", type=str.upper, choices=_LEVELS, help="only this level and those above")
     parser.add_argument("--process", metavar="NAME", help="only this process, by its service name")
     parser.add_argument("--json", action="store_true", help="print the records as they are kept, one a line")
-    parser.add_argument(
-        "--hours",
-        type=float,
-        default=_HOURS,
-        help=f"to look back, where X-Ray does not know when the run was ({_HOURS:g})",
-    )
 
 
 def main(args: argparse.Namespace) -> int:
@@ -47,9 +39,9 @@ def main(args: argparse.Namespace) -> int:
         CommandError: there are none, or AWS or Prefect does not answer.
     """
     wanted = _filter(args)
-    trace_id = asked_run.trace_id(args.run, args.flow)
-    source = sources.asked(args)
-    all_lines, unread = source.lines(trace_id, *_when(source, trace_id, args.hours))
+    run = asked_run.asked(args.run, args.flow, args.hours)
+    source = options.asked(args)
+    all_lines, unread = source.lines(run.trace_id, run.since, None)
     if unread:
         raise CommandError(unread)
     if not all_lines:
@@ -58,17 +50,6 @@ def main(args: argparse.Namespace) -> int:
     for line in filter(wanted, all_lines):
         sys.stdout.write(json.dumps(dict(line.fields)) + "\n" if args.json else _shown(line, width))
     return 0
-
-
-def _when(source: Source, trace_id: str, hours: float) -> tuple[float, float]:
-    """Return when a run was, in seconds since 1970; the last hours where that is not known."""
-    try:
-        execution, _ = source.execution(trace_id)
-    except CommandError:
-        # No trace, or no permission to see it: its lines may be there all the same.
-        now = time.time()
-        return now - hours * 3600, now
-    return execution.start, execution.end
 
 
 def _filter(args: argparse.Namespace) -> Callable[[Line], bool]:

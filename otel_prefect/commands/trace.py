@@ -10,8 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from otel_prefect.commands import asked_run, sources
+from otel_prefect.commands import asked_run
 from otel_prefect.commands.cli import CommandError
+from otel_prefect.commands.sources import options
+from otel_prefect.commands.sources.source import NoTrace
 from otel_prefect.view import otlp_json, summary
 from otel_prefect.view.page import html
 
@@ -20,7 +22,8 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from otel_prefect.commands.sources import Source
+    from otel_prefect.commands.asked_run import Asked
+    from otel_prefect.commands.sources.source import Source
     from otel_prefect.view.execution import Execution
     from otel_prefect.view.log_lines import Line
 
@@ -47,15 +50,15 @@ def main(args: argparse.Namespace) -> int:
     Raises:
         CommandError: there is no such execution, or AWS or Prefect does not answer.
     """
-    trace_id = asked_run.trace_id(args.run, args.flow)
-    source = sources.asked(args)
+    wanted = asked_run.asked(args.run, args.flow, args.hours)
+    source = options.asked(args)
     if args.follow:
         # Who has seen enough gets what is known by then.
         with suppress(KeyboardInterrupt):
-            _follow(source, trace_id)
-    execution, odd = source.execution(trace_id)
+            _follow(source, wanted)
+    execution, odd = asked_run.execution(source, wanted)
     if args.compare:
-        before, _ = source.execution(asked_run.trace_id(args.compare))
+        before, _ = asked_run.execution(source, asked_run.asked(args.compare, hours=args.hours))
         asked_run.console().print(_difference(execution, before))
     elif args.otlp:
         _write(args.otlp, otlp_json.written(execution))
@@ -70,7 +73,7 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _follow(source: Source, trace_id: str) -> None:
+def _follow(source: Source, wanted: Asked) -> None:
     """Show the execution again and again until nothing of it is in progress; what is left shows its end."""
     console = asked_run.console()
     from rich.live import Live  # noqa: PLC0415 - of the extra `cli`
@@ -80,13 +83,13 @@ def _follow(source: Source, trace_id: str) -> None:
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while True:
             try:
-                execution, _ = source.execution(trace_id)
-            except sources.NoTrace:
+                execution, _ = source.execution(wanted.trace_id, wanted.since)
+            except NoTrace:
                 live.update("waiting until it is there", refresh=True)
             else:
                 if not execution.in_progress and not execution.missing_parents:
                     return
-                lines, _ = source.lines(trace_id, execution.start, execution.end)
+                lines, _ = source.lines(wanted.trace_id, wanted.since, execution)
                 live.update(terminal.show(execution, lines, time.time()), refresh=True)
             time.sleep(_FOLLOW_SECONDS)
 
@@ -102,7 +105,7 @@ def _show(source: Source, execution: Execution, *, open_it: bool) -> None:
 
 
 def _lines(source: Source, execution: Execution) -> list[Line]:
-    lines, unread = source.lines(execution.trace_id, execution.start, execution.end)
+    lines, unread = source.lines(execution.trace_id, execution.start, execution)
     if unread:
         sys.stderr.write(f"otel-prefect: no log lines: {unread}\n")
     return lines
@@ -123,6 +126,7 @@ def _difference(after: Execution, before: Execution) -> RenderableType:
 
 def _write(path: Path, text: str) -> None:
     try:
-        path.write_text(text, encoding="utf-8")
+        # A lone surrogate that somebody logged cannot be written.
+        path.write_text(text, encoding="utf-8", errors="replace")
     except OSError as error:
         raise CommandError(f"{path}: cannot be written: {error.strerror}") from error

@@ -32,6 +32,8 @@ MANAGED_PROMETHEUS: Final = "option/managed-prometheus"
 """The layer ``prometheus`` signs its requests for Amazon Managed Service for Prometheus."""
 DOCTOR: Final = "option/doctor"
 """``otel-prefect doctor`` reads back what it has sent; nothing else needs it."""
+TRACE: Final = "option/trace"
+"""``otel-prefect trace`` and ``logs``, by who looks at a run."""
 
 _LOGS = "arn:${partition}:logs:${region}:${account}:log-group:"
 _EFS = "arn:${partition}:elasticfilesystem:${region}:${account}:file-system/${file_system}"
@@ -148,22 +150,34 @@ TABLE: Final = (
     Permission(
         "es:ESHttpPost",
         "arn:${partition}:es:${region}:${account}:domain/${opensearch_domain}/*",
-        (DOCTOR,),
-        "searches for the test span and log line",
+        (DOCTOR, TRACE),
+        "searches for a run, or for the test span and log line",
     ),
     # https://docs.aws.amazon.com/efs/latest/ug/iam-access-control-nfs-efs.html
     Permission("elasticfilesystem:ClientMount", _EFS, (SHARED_QUEUES,), "mounts the queues"),
     Permission("elasticfilesystem:ClientWrite", _EFS, (SHARED_QUEUES,), "writes the queues"),
-    Permission("xray:BatchGetTraces", "*", (DOCTOR,), "reads the test span back"),
-    Permission("xray:GetTraceSegmentDestination", "*", (DOCTOR,), "tells where the test span is to be found"),
+    Permission("xray:BatchGetTraces", "*", (DOCTOR, TRACE), "reads a trace, or the test span back"),
+    Permission(
+        "xray:GetTraceSegmentDestination",
+        "*",
+        (DOCTOR, TRACE),
+        "tells where a trace is found",
+    ),
+    Permission("xray:StartTraceRetrieval", "*", (TRACE,), "looks a trace up where Transaction Search is on"),
+    Permission("xray:ListRetrievedTraces", "*", (TRACE,), "reads what was looked up"),
     Permission("logs:DescribeLogGroups", _LOGS + "*", (DOCTOR,), "looks for the log groups"),
     Permission("logs:DescribeLogStreams", _LOGS + "${log_group}:*", (DOCTOR,), "looks for the log stream"),
-    Permission("logs:FilterLogEvents", _LOGS + "${log_group}:*", (DOCTOR,), "reads the test log line back"),
+    Permission(
+        "logs:FilterLogEvents",
+        _LOGS + "${log_group}:*",
+        (DOCTOR, TRACE),
+        "reads a run's log, or the test log line back",
+    ),
     Permission(
         "logs:FilterLogEvents",
         _LOGS + "aws/spans:*",
-        (DOCTOR,),
-        "reads the test span back where Transaction Search is on",
+        (DOCTOR, TRACE),
+        "reads a trace, or the test span back, where Transaction Search is on",
     ),
     Permission("ecs:DescribeTaskDefinition", "*", (RUN_TASK,), "tells which containers there are"),
 )

@@ -26,15 +26,13 @@ from otel_prefect.doctor import opensearch, permissions, sidecar
 from otel_prefect.doctor.aws import Denied, NoBoto3, Refused, Unauthenticated, Unreachable
 from otel_prefect.doctor.findings import Finding, Status, Surroundings
 from otel_prefect.http_request import NoAnswer, ask
+from otel_prefect.view.transaction_search import CLOUDWATCH_LOGS, SPANS_GROUP
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _SERVICE: Final = "otel-prefect-doctor"
 _POLL_SECONDS: Final = 0.5
-_SPANS_GROUP: Final = "aws/spans"
-"""Where X-Ray keeps spans when Transaction Search is on:
-https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch-Transaction-Search.html"""
 
 
 @dataclass(frozen=True)
@@ -202,7 +200,7 @@ def _in_xray(surroundings: Surroundings, sent: _Sent) -> bool:
         destination = surroundings.aws.call("xray", "get_trace_segment_destination").get("Destination")
     except (Denied, Refused):
         destination = None
-    return destination == "CloudWatchLogs" and _in_log_group(surroundings, _SPANS_GROUP, sent)
+    return destination == CLOUDWATCH_LOGS and _in_log_group(surroundings, SPANS_GROUP, sent)
 
 
 def _in_log_group(surroundings: Surroundings, group: str, sent: _Sent) -> bool:

@@ -121,7 +121,7 @@ def _recent(
         name=str(document.get("name", "")),
         flow=names.get(flow_id, "?"),
         state=str(document.get("state_type") or ""),
-        start=_moment(document.get("start_time")),
+        start=runs.moment(document.get("start_time")) or 0.0,
         seconds=_seconds(document),
         usual=usual.get(flow_id),
     )
@@ -131,10 +131,3 @@ def _seconds(document: Mapping[str, Any]) -> float:
     # Of a run that goes on, what it has run so far.
     value = document.get("estimated_run_time")
     return float(value) if isinstance(value, int | float) else 0.0
-
-
-def _moment(text: Any) -> float:
-    try:
-        return datetime.fromisoformat(str(text).replace("Z", "+00:00")).timestamp()
-    except ValueError:
-        return 0.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_prefect import ids
@@ -36,12 +37,14 @@ class Run:
         name: as Prefect made it up.
         state: such as ``COMPLETED``; empty where it has none yet.
         trace_id: 32 hex digits; that of the run that started it, where another did.
+        start: when it began, in seconds since 1970; None where it has not.
     """
 
     id: str
     name: str
     state: str
     trace_id: str
+    start: float | None = None
 
 
 def find(api: Api, name: str, flow: str | None = None) -> Run:
@@ -55,20 +58,15 @@ def find(api: Api, name: str, flow: str | None = None) -> Run:
     Raises:
         NotFound: there is none, or the API does not say.
     """
-    flow_runs: dict[str, Any] = {"name": {"any_": [name]}}
     if name == LATEST:
-        flow_runs = {"start_time": {"is_null_": False}}
-    asked = {
-        "flow_runs": flow_runs,
-        **({"flows": {"name": {"any_": [flow]}}} if flow else {}),
-        "sort": "START_TIME_DESC",
-        "limit": 1,
-    }
-    found = ask(api, _RUNS, asked)
+        found = newest(api, 1, flow)
+    else:
+        asked = {"flow_runs": {"name": {"any_": [name]}}, "sort": "START_TIME_DESC", "limit": 1}
+        found = [_run(each) for each in ask(api, _RUNS, asked)]
     if not found:
         what = f"flow run {name!r}" if name != LATEST else f"run of flow {flow!r}" if flow else "run"
         raise NotFound(f"Prefect at {api.base} has no {what}")
-    return _run(found[0])
+    return found[0]
 
 
 def by_id(api: Api, flow_run_id: str) -> Run:
@@ -85,6 +83,30 @@ def by_id(api: Api, flow_run_id: str) -> Run:
     if not found:
         raise NotFound(f"Prefect at {api.base} has no flow run {flow_run_id}")
     return _run(found[0])
+
+
+def newest(api: Api, limit: int, flow: str | None = None, state: str | None = None) -> list[Run]:
+    """Return the runs that began last, the newest first.
+
+    Args:
+        api: Prefect's.
+        limit: the most of them; Prefect's API gives 200 at once.
+        flow: only of this flow.
+        state: only in a state of this type, such as ``COMPLETED``.
+
+    Raises:
+        NotFound: the API does not say.
+    """
+    flow_runs: dict[str, Any] = {"start_time": {"is_null_": False}}
+    if state:
+        flow_runs["state"] = {"type": {"any_": [state]}}
+    asked = {
+        "flow_runs": flow_runs,
+        **({"flows": {"name": {"any_": [flow]}}} if flow else {}),
+        "sort": "START_TIME_DESC",
+        "limit": limit,
+    }
+    return [_run(each) for each in ask(api, _RUNS, asked)]
 
 
 def ask(api: Api, path: str, asked: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -125,4 +147,13 @@ def _run(document: Mapping[str, Any]) -> Run:
         name=str(document.get("name", "")),
         state=str(document.get("state_type") or ""),
         trace_id=told[1] if told else f"{ids.trace_id(run_id):032x}",
+        start=moment(document.get("start_time")),
     )
+
+
+def moment(text: Any) -> float | None:
+    """Return a time as Prefect's API writes it, in seconds since 1970; None where it is none."""
+    try:
+        return datetime.fromisoformat(str(text).replace("Z", "+00:00")).timestamp()
+    except ValueError:
+        return None

@@ -32,6 +32,8 @@ _XRAY = {
     "/GetTraceSegmentDestination": "GetTraceSegmentDestination",
     "/GetSamplingRules": "GetSamplingRules",
     "/SamplingTargets": "GetSamplingTargets",
+    "/StartTraceRetrieval": "StartTraceRetrieval",
+    "/ListRetrievedTraces": "ListRetrievedTraces",
 }
 
 # What moto has not.
@@ -115,10 +117,28 @@ class _Handler(QuietHandler):
             # "If Transaction Search is on, traces are not found by this operation": its own page says so.
             asked = json.loads(body)["TraceIds"]
             self._send(200, json.dumps({"Traces": [], "UnprocessedTraceIds": asked}).encode(), {})
+        elif action == "xray:StartTraceRetrieval":
+            token = json.loads(body)["TraceIds"][0]
+            self._send(200, json.dumps({"RetrievalToken": token}).encode(), {})
+        elif action == "xray:ListRetrievedTraces":
+            self._send(200, json.dumps(self._retrieved(json.loads(body))).encode(), {})
         else:
             if action == "xray:PutTraceSegments" and self.gate.destination == "CloudWatchLogs":
                 _keep_spans(self.gate.moto, json.loads(body)["TraceSegmentDocuments"])
             self._pass_on(body)
+
+    def _retrieved(self, asked: Mapping[str, str]) -> dict[str, Any]:
+        """Answer as X-Ray does: at first it is under way, and then the trace comes in two pages."""
+        if self.gate.asked.count("xray:ListRetrievedTraces") == 1:
+            return {"RetrievalStatus": "RUNNING", "Traces": []}
+        trace_id = asked["RetrievalToken"]
+        found = aws.client("xray", self.gate.moto).batch_get_traces(TraceIds=[trace_id])["Traces"]
+        spans = [
+            {"Id": each["Id"], "Document": each["Document"]} for trace in found for each in trace["Segments"]
+        ]
+        page = spans[1:] if asked.get("NextToken") else spans[:1]
+        more = {} if asked.get("NextToken") or len(spans) < 2 else {"NextToken": "2"}
+        return {"RetrievalStatus": "COMPLETE", "Traces": [{"Id": trace_id, "Spans": page}], **more}
 
     def do_GET(self) -> None:
         self._send(404, b"{}", {"content-type": "application/json"})
@@ -166,13 +186,50 @@ def _keep_spans(moto: str, documents: list[str]) -> None:
     with contextlib.suppress(logs.exceptions.ResourceAlreadyExistsException):
         logs.create_log_group(logGroupName="aws/spans")
         logs.create_log_stream(**place)
-    traces = [json.loads(document).get("trace_id", "") for document in documents]
     now = int(time.time() * 1000)
-    found = [{"traceId": trace.removeprefix("1-").replace("-", "")} for trace in traces if trace]
+    found = [span for document in documents for span in _spans(json.loads(document), None)]
     if found:
         logs.put_log_events(
             **place, logEvents=[{"timestamp": now, "message": json.dumps(each)} for each in found]
         )
+
+
+def _spans(document: Mapping[str, Any], above: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
+    """Yield a segment and what is below it in the form of the semantic conventions.
+
+    As documents that AWS shows have it; X-Ray's own conversion of segments is written down nowhere.
+    """
+    if "trace_id" not in document and above is None:
+        return
+    process = above or {
+        "traceId": document["trace_id"].removeprefix("1-").replace("-", ""),
+        "resource": {"attributes": {"service.name": document["name"]}},
+    }
+    annotations = document.get("annotations", {})
+    started, ended = (round(document.get(f"{edge}_time", 0) * 1e9) for edge in ("start", "end"))
+    exceptions = document.get("cause", {}).get("exceptions", [])
+    yield {
+        **process,
+        "spanId": document["id"],
+        **({"parentSpanId": document["parent_id"]} if "parent_id" in document else {}),
+        "name": annotations.get("operation", document["name"]),
+        "kind": "INTERNAL",
+        "startTimeUnixNano": started,
+        "endTimeUnixNano": ended,
+        "durationNano": ended - started,
+        "attributes": {**document.get("metadata", {}).get("default", {}), **annotations},
+        "status": {"code": "ERROR" if document.get("fault") or document.get("error") else "UNSET"},
+        "events": [
+            {
+                "name": "exception",
+                "timeUnixNano": ended,
+                "attributes": {"exception.type": each["type"], "exception.message": each["message"]},
+            }
+            for each in exceptions
+        ],
+    }
+    for child in document.get("subsegments", ()):
+        yield from _spans({"parent_id": document["id"], **child}, process)
 
 
 def _action(path: str, headers: Message, body: bytes) -> str:

@@ -58,7 +58,7 @@ class Case:
 
 _DEFAULT: Final = frozenset({"traces/xray", "logs/cloudwatch", "metrics/emf"})
 _INGESTION: Final = {"traces/opensearch-ingestion", "logs/opensearch-ingestion"}
-_OPERATORS: Final = frozenset({permissions.DOCTOR, permissions.OPENSEARCH_SETUP})
+_OPERATORS: Final = frozenset({permissions.DOCTOR, permissions.OPENSEARCH_SETUP, permissions.TRACE})
 _NONE: Final = {"Traces": "none", "Logs": "none", "Metrics": "none"}
 
 CASES: Final = (

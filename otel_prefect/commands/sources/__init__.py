@@ -1,0 +1,1 @@
+"""Where commands read a run from: ``source`` says what a source is, ``options`` which one is asked for."""

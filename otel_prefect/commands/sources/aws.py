@@ -1,0 +1,114 @@
+"""Runs in X-Ray and CloudWatch Logs."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from otel_prefect import ids, links
+from otel_prefect.commands.cli import CommandError
+from otel_prefect.commands.sources.source import NoTrace, prefect
+from otel_prefect.view import log_lines, transaction_search, xray
+
+if TYPE_CHECKING:
+    from otel_prefect.view.execution import Execution
+    from otel_prefect.view.log_lines import Line
+
+_ERRORS: Final = (BotoCoreError, ClientError)
+_NOT_FOUND: Final = 404
+_SLACK_SECONDS: Final = 60.0
+"""Before the first span and after the last one in which log records are looked for."""
+
+
+@dataclass(frozen=True)
+class Aws:
+    """X-Ray and CloudWatch Logs.
+
+    Attributes:
+        session: of boto3.
+        group: the log group.
+    """
+
+    session: Any
+    group: str
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        return f"{self.group} in {self.session.region_name}"
+
+    def execution(self, trace_id: str, since: float) -> tuple[Execution, int]:
+        """Return what X-Ray has of a trace."""
+        named = ids.xray_trace_id(int(trace_id, 16))
+        try:
+            found = xray.execution(self.session.client("xray"), named)
+        except _ERRORS as error:
+            raise CommandError(f"xray:BatchGetTraces: {error}") from error
+        if found[0].spans:
+            return found
+        looked = self._searched(trace_id, since)
+        if isinstance(looked, tuple):
+            return looked
+        raise NoTrace(
+            f"X-Ray in {self.session.region_name} has no trace {named}: it keeps them for 30 days, and takes "
+            f"seconds to show a new one{looked}"
+        )
+
+    def _searched(self, trace_id: str, since: float) -> tuple[Execution, int] | str:
+        """Return what Transaction Search has of a trace, or else what is to be said of it."""
+        client = self.session.client("xray")
+        try:
+            if not transaction_search.is_on(client):
+                return ""
+        except _ERRORS as error:
+            # An emulator does not know of it.
+            if getattr(error, "response", {}).get("ResponseMetadata", {}).get("HTTPStatusCode") == _NOT_FOUND:
+                return ""
+            action = "xray:GetTraceSegmentDestination"
+            return f". Whether Transaction Search is on, AWS does not say: {action}: {error}"
+        named, refused = ids.xray_trace_id(int(trace_id, 16)), ""
+        try:
+            found = transaction_search.retrieved(client, named, since, time.time())
+        except _ERRORS as error:
+            refused = f"xray:StartTraceRetrieval, xray:ListRetrievedTraces: {error}; "
+        else:
+            if found[0].spans:
+                return found
+        group = transaction_search.SPANS_GROUP
+        try:
+            found = transaction_search.of_log_group(self.session.client("logs"), trace_id, since, time.time())
+        except _ERRORS as error:
+            raise CommandError(f"{refused}logs:FilterLogEvents on {group}: {error}") from error
+        if found[0].spans:
+            return found
+        hours = (time.time() - since) / 3600
+        return f". Transaction Search is on, and {group} has nothing of it in the last {hours:.0f} hours"
+
+    def lines(self, trace_id: str, since: float, execution: Execution | None) -> tuple[list[Line], str]:
+        """Return what CloudWatch Logs has of a run."""
+        start, end = self._when(trace_id, since) if execution is None else (execution.start, execution.end)
+        start, end = start - _SLACK_SECONDS, end + _SLACK_SECONDS
+        try:
+            return log_lines.of_cloudwatch(self.session.client("logs"), self.group, trace_id, start, end), ""
+        except _ERRORS as error:
+            return [], f"logs:FilterLogEvents on {self.group}: {error}"
+
+    def _when(self, trace_id: str, since: float) -> tuple[float, float]:
+        """Return when a run was, in seconds since 1970."""
+        try:
+            found, _ = self.execution(trace_id, since)
+        except CommandError:
+            # No trace, or no permission to see it: its lines may be there all the same.
+            return since, time.time()
+        return found.start, found.end
+
+    def places(self, execution: Execution) -> dict[str, str]:
+        """Return links into AWS's consoles and to Prefect."""
+        trace_id = int(execution.trace_id, 16)
+        consoles = links.of_run(
+            self.session.region_name, self.group, trace_id, execution.start, execution.end
+        )
+        return consoles | prefect(execution)

@@ -1,0 +1,62 @@
+"""What has the spans and log records of runs."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Final, Protocol
+
+from otel_prefect import ids, links
+from otel_prefect.commands.cli import CommandError
+from otel_prefect.prefect import api as prefect_api
+
+if TYPE_CHECKING:
+    from otel_prefect.view.execution import Execution
+    from otel_prefect.view.log_lines import Line
+
+INSTALL: Final = "pip install 'otel-prefect[cli]'"
+
+
+class NoTrace(CommandError):  # noqa: N818 - the answer to a question
+    """Raised where there is no such trace, or none yet."""
+
+
+class Source(Protocol):
+    """What has the spans and log records of runs."""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+
+    def execution(self, trace_id: str, since: float) -> tuple[Execution, int]:
+        """Return what there is of a trace, and how many parts of it were not understood.
+
+        Args:
+            trace_id: 32 hex digits.
+            since: when it began at the earliest, in seconds since 1970: for what cannot be asked without.
+
+        Raises:
+            NoTrace: there is none.
+            CommandError: it cannot be read; the text says why.
+        """
+
+    def lines(self, trace_id: str, since: float, execution: Execution | None) -> tuple[list[Line], str]:
+        """Return the log lines of a run, and why there are none where they cannot be read.
+
+        Args:
+            trace_id: 32 hex digits.
+            since: as above.
+            execution: of the run, where it is known, which tells when it was.
+        """
+
+    def places(self, execution: Execution) -> dict[str, str]:
+        """Return what shows an execution too: names and addresses."""
+
+
+def prefect(execution: Execution) -> dict[str, str]:
+    """Return where Prefect shows a run, where its API is told."""
+    try:
+        ui = links.prefect_ui(prefect_api.of_environment(os.environ).base)
+    except ValueError:
+        return {}
+    run_id = ids.show_uuid(ids.flow_run_id(int(execution.trace_id, 16)))
+    return {} if ui is None else {"Prefect": links.prefect_flow_run(ui, run_id)}
