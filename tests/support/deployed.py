@@ -181,6 +181,7 @@ WITHOUT_A_RESOURCE: Final = frozenset(
     {
         *(f"xray:{action}" for action in ("PutTraceSegments", "PutSpans", "PutSpansForIndexing")),
         *(f"xray:{action}" for action in ("GetSamplingRules", "GetSamplingTargets", "BatchGetTraces")),
+        *(f"xray:{action}" for action in ("StartTraceRetrieval", "ListRetrievedTraces")),
         "xray:GetTraceSegmentDestination",
         "cloudwatch:PutMetricData",
         "ecs:DescribeTaskDefinition",
