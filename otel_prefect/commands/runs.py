@@ -51,7 +51,7 @@ def main(args: argparse.Namespace) -> int:
         sys.stdout.write(json.dumps([asdict(each) for each in found], indent=2) + "\n")
         return 0
     console = asked_run.console()
-    from otel_prefect.view import terminal_runs  # noqa: PLC0415 - it needs rich
+    from otel_prefect.view.terminal import runs as terminal  # noqa: PLC0415 - it needs rich
 
-    console.print(terminal_runs.show(found))
+    console.print(terminal.show(found))
     return 0

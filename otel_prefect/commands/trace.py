@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from otel_prefect.commands import asked_run
+from otel_prefect.commands import asked_run, baseline
 from otel_prefect.commands.cli import CommandError
 from otel_prefect.commands.sources import options
 from otel_prefect.commands.sources.source import NoTrace
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from otel_prefect.commands.asked_run import Asked
     from otel_prefect.commands.sources.source import Source
+    from otel_prefect.view.compare import Baseline
     from otel_prefect.view.execution import Execution
     from otel_prefect.view.log_lines import Line
 
@@ -34,8 +35,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     asked_run.configure(parser)
     parser.add_argument("--file", type=Path, help="read this file of OTLP in JSON, and not X-Ray")
-    parser.add_argument(
-        "--compare", metavar="RUN", help="show what is different from this run, which may be `latest` too"
+    parser.add_argument("--compare", metavar="RUN", help=baseline.HELP)
+    middle = parser.add_mutually_exclusive_group()
+    middle.add_argument(
+        "--logs", action="store_true", help="show the log, and when spans begin and end, in place of the bars"
+    )
+    middle.add_argument(
+        "--critical-path", action="store_true", help="show what was waited for, step by step, in their place"
     )
     parser.add_argument("--follow", action="store_true", help="show it as it goes on, until it has ended")
     parser.add_argument("--open", action="store_true", help="open it in X-Ray's console too")
@@ -58,7 +64,7 @@ def main(args: argparse.Namespace) -> int:
             _follow(source, wanted)
     execution, odd = asked_run.execution(source, wanted)
     if args.compare:
-        before, _ = asked_run.execution(source, asked_run.asked(args.compare, hours=args.hours))
+        before = baseline.baseline(source, execution, args.compare, args.hours)
         asked_run.console().print(_difference(execution, before))
     elif args.otlp:
         _write(args.otlp, otlp_json.written(execution))
@@ -67,7 +73,7 @@ def main(args: argparse.Namespace) -> int:
     elif args.json:
         sys.stdout.write(json.dumps(summary.summary(execution, time.time()), indent=2) + "\n")
     else:
-        _show(source, execution, open_it=args.open)
+        _show(source, execution, args)
     if odd:
         sys.stderr.write(f"otel-prefect: {odd} parts of the trace were not understood\n")
     return 0
@@ -78,7 +84,7 @@ def _follow(source: Source, wanted: Asked) -> None:
     console = asked_run.console()
     from rich.live import Live  # noqa: PLC0415 - of the extra `cli`
 
-    from otel_prefect.view import terminal  # noqa: PLC0415 - it needs rich
+    from otel_prefect.view.terminal.show import show  # noqa: PLC0415 - it needs rich
 
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while True:
@@ -90,17 +96,18 @@ def _follow(source: Source, wanted: Asked) -> None:
                 if not execution.in_progress and not execution.missing_parents:
                     return
                 lines, _ = source.lines(wanted.trace_id, wanted.since, execution)
-                live.update(terminal.show(execution, lines, time.time()), refresh=True)
+                live.update(show(execution, lines, time.time()), refresh=True)
             time.sleep(_FOLLOW_SECONDS)
 
 
-def _show(source: Source, execution: Execution, *, open_it: bool) -> None:
+def _show(source: Source, execution: Execution, args: argparse.Namespace) -> None:
     console = asked_run.console()
-    from otel_prefect.view import terminal  # noqa: PLC0415 - it needs rich
+    from otel_prefect.view.terminal.show import Middle, show  # noqa: PLC0415 - it needs rich
 
     lines, places = _lines(source, execution), source.places(execution)
-    console.print(terminal.show(execution, lines, time.time(), places))
-    if open_it and places:
+    middle = Middle.LOGS if args.logs else Middle.CRITICAL_PATH if args.critical_path else Middle.WATERFALL
+    console.print(show(execution, lines, time.time(), places, middle))
+    if args.open and places:
         webbrowser.open(next(iter(places.values())))
 
 
@@ -118,10 +125,10 @@ def _write_page(path: Path, source: Source, execution: Execution, *, open_it: bo
         webbrowser.open(path.resolve().as_uri())
 
 
-def _difference(after: Execution, before: Execution) -> RenderableType:
-    from otel_prefect.view import terminal_compare  # noqa: PLC0415 - it needs rich
+def _difference(after: Execution, before: Baseline) -> RenderableType:
+    from otel_prefect.view.terminal import compare  # noqa: PLC0415 - it needs rich
 
-    return terminal_compare.show(after, before)
+    return compare.show(after, before)
 
 
 def _write(path: Path, text: str) -> None:

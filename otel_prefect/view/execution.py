@@ -183,6 +183,11 @@ class Execution:
         """
         return max(self.roots(), key=lambda span: (span.until(self.end) - span.start, -span.start))
 
+    @property
+    def name(self) -> str:
+        """What Prefect calls the run, or else the id of its trace."""
+        return str(self.first.attributes.get(semconv.PREFECT_RUN_NAME) or self.trace_id)
+
     def children(self, span: Span) -> list[Span]:
         """Return what was done for a span, by start."""
         return self._children.get(span.id, [])

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from otel_prefect.prefect.api import Api
     from otel_prefect.view.runs import Run
 
-_LOOKED_AT: Final = 200
-"""As many as Prefect's API gives at once."""
 _MOST: Final = 3
 _LEAST_LIKENESS: Final = 0.7
 
@@ -27,7 +25,7 @@ def near(api: Api, asked: str) -> list[Run]:
     Raises:
         NotFound: Prefect cannot be asked.
     """
-    newest = runs.newest(api, _LOOKED_AT)
+    newest = runs.newest(api, runs.PAGE)
     by_text = {text.lower(): run for run in reversed(newest) for text in (run.name, run.id)}
     alike = difflib.get_close_matches(asked.lower(), by_text, _MOST, _LEAST_LIKENESS)
     return [by_text[text] for text in alike] or newest[:_MOST]

@@ -14,12 +14,9 @@ if TYPE_CHECKING:
 
     from otel_prefect.prefect.api import Api
 
-COMPLETED: Final = "COMPLETED"
 _BEFORE: Final = 20
 """Completed runs of a flow that its median is of."""
 _LEAST: Final = 3
-_PAGE: Final = 200
-"""As many as Prefect's API gives at once (``PREFECT_API_DEFAULT_LIMIT``)."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +84,7 @@ def recent(api: Api, wanted: Wanted) -> list[Recent]:
         "flow_runs": flow_runs,
         **({"flows": {"name": {"any_": [wanted.flow]}}} if wanted.flow else {}),
         "sort": "START_TIME_DESC",
-        "limit": min(wanted.limit, _PAGE),
+        "limit": min(wanted.limit, runs.PAGE),
     }
     found = runs.ask(api, "/flow_runs/filter", asked)
     flow_ids = sorted({str(each.get("flow_id")) for each in found})
@@ -103,7 +100,7 @@ def _names(api: Api, flow_ids: Sequence[str]) -> dict[str, str]:
 
 def _usual(api: Api, flow_id: str) -> float | None:
     asked = {
-        "flow_runs": {"state": {"type": {"any_": [COMPLETED]}}},
+        "flow_runs": {"state": {"type": {"any_": [runs.COMPLETED]}}},
         "flows": {"id": {"any_": [flow_id]}},
         "sort": "START_TIME_DESC",
         "limit": _BEFORE,

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from otel_prefect.prefect.api import Api
 
 LATEST: Final = "latest"
+COMPLETED: Final = "COMPLETED"
+PAGE: Final = 200
+"""As many as Prefect's API gives at once (``PREFECT_API_DEFAULT_LIMIT``)."""
 _RUNS: Final = "/flow_runs/filter"
 _SECONDS: Final = 10.0
 _TRACEPARENT_LABEL: Final = "__OTEL_TRACEPARENT"
@@ -90,7 +93,7 @@ def newest(api: Api, limit: int, flow: str | None = None, state: str | None = No
 
     Args:
         api: Prefect's.
-        limit: the most of them; Prefect's API gives 200 at once.
+        limit: the most of them, and ``PAGE`` at most.
         flow: only of this flow.
         state: only in a state of this type, such as ``COMPLETED``.
 
@@ -104,7 +107,7 @@ def newest(api: Api, limit: int, flow: str | None = None, state: str | None = No
         "flow_runs": flow_runs,
         **({"flows": {"name": {"any_": [flow]}}} if flow else {}),
         "sort": "START_TIME_DESC",
-        "limit": limit,
+        "limit": min(limit, PAGE),
     }
     return [_run(each) for each in ask(api, _RUNS, asked)]
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 
-from otel_prefect.view.compare import Side, compare
+from otel_prefect.view import compare as comparing
+from otel_prefect.view.compare import Difference, Side
 from otel_prefect.view.execution import Execution, Span, Status
 from tests.support.view import TRACE_ID, execution, span
 from tests.unit.test_view_execution import SPANS
+
+
+def compare(after: Execution, before: Execution) -> list[Difference]:
+    return comparing.compare(after, comparing.one(before, "before"))
 
 
 def test_what_got_slower_or_faster_stands_by_how_much() -> None:
@@ -56,3 +61,25 @@ def test_both_ways_it_is_the_same_difference(left: list[Span], right: list[Span]
     assert {each.work for each in compare(one, one)} == {
         each.work for each in compare(one, one) if not each.seconds
     }
+
+
+def test_of_several_runs_the_median_is_what_is_usual() -> None:
+    runs = [
+        execution(span("flow", 0, end, service="s"), span("load", 0, load, "flow", status=status))
+        for end, load, status in ((10, 2, Status.OK), (30, 20, Status.FAULT), (12, 4, Status.OK))
+    ]
+    usual = comparing.median(runs)
+    assert (usual.name, usual.start, usual.seconds) == ("the median of 3 runs", None, 12)
+    assert usual.sides == {("s", "flow"): Side(1, 12, 0), ("s", "load"): Side(1, 4, 0)}
+
+
+def test_what_most_runs_have_not_is_not_usual() -> None:
+    runs = [execution(span("flow", 0, 10, service="s")) for _ in range(2)]
+    odd = execution(span("flow", 0, 10, service="s"), span("once", 0, 9, "flow"))
+    assert comparing.median([*runs, odd]).sides == {("s", "flow"): Side(1, 10, 0)}
+
+
+@given(SPANS)
+def test_the_median_of_one_run_is_that_run(spans: list[Span]) -> None:
+    only = Execution(TRACE_ID, spans)
+    assert comparing.median([only]).sides == comparing.one(only, "it").sides

@@ -15,9 +15,11 @@ import pytest
 from rich.console import Console
 
 from otel_prefect import semconv
-from otel_prefect.view import terminal, terminal_compare, words
+from otel_prefect.view import compare, words
 from otel_prefect.view.execution import Caught, Execution, Span, Status
 from otel_prefect.view.log_lines import Line
+from otel_prefect.view.terminal import compare as terminal_compare
+from otel_prefect.view.terminal.show import Middle, show
 from tests.support.view import TRACE_ID, span
 
 if TYPE_CHECKING:
@@ -126,8 +128,19 @@ def golden(name: str, text: str) -> None:
     assert text == file.read_text()
 
 
-def shown(execution: Execution, lines: list[Line], *, width: int = 100, now: float | None = None) -> str:
-    return printed(terminal.show(execution, lines, now), width)
+def shown(
+    execution: Execution,
+    lines: list[Line],
+    *,
+    width: int = 100,
+    now: float | None = None,
+    middle: Middle = Middle.WATERFALL,
+) -> str:
+    return printed(show(execution, lines, now, middle=middle), width)
+
+
+def beside(after: Execution, before: Execution) -> str:
+    return printed(terminal_compare.show(after, compare.one(before, "calm-carp")))
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -136,18 +149,27 @@ def test_it_looks_as_it_did(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     golden(case, shown(*CASES[case](), now=BEGAN + 12))
 
 
+@pytest.mark.parametrize("middle", [Middle.LOGS, Middle.CRITICAL_PATH])
+def test_its_log_and_its_critical_path_look_as_they_did(
+    middle: Middle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    golden(f"failed-{middle.value.replace(' ', '-')}", shown(*failed(), middle=middle))
+
+
 def test_a_run_that_failed_looks_so_beside_one_that_completed() -> None:
-    golden("compared", printed(terminal_compare.show(failed()[0], completed()[0])))
+    golden("compared", beside(failed()[0], completed()[0]))
 
 
 def test_a_run_beside_itself_is_not_different() -> None:
-    assert "nothing is much different" in printed(terminal_compare.show(failed()[0], failed()[0]))
+    assert "nothing is much different" in beside(failed()[0], failed()[0])
 
 
+@pytest.mark.parametrize("middle", Middle)
 @pytest.mark.parametrize("width", [40, 80, 200])
 @pytest.mark.parametrize("case", CASES)
-def test_no_line_is_wider_than_the_terminal(case: str, width: int) -> None:
-    assert max(len(row) for row in shown(*CASES[case](), width=width).splitlines()) <= width
+def test_no_line_is_wider_than_the_terminal(case: str, width: int, middle: Middle) -> None:
+    assert max(len(row) for row in shown(*CASES[case](), width=width, middle=middle).splitlines()) <= width
 
 
 def test_twenty_thousand_spans_are_folded_and_those_that_failed_are_not() -> None:
@@ -166,7 +188,7 @@ def test_twenty_thousand_spans_are_folded_and_those_that_failed_are_not() -> Non
     text = shown(Execution(TRACE_ID, [flow(10, Status.OK, "Completed"), *many]), [])
     assert len(text.splitlines()) < 60
     assert "task 7000" in text
-    assert "… 19989 more" in text
+    assert "… 19,989 more" in text
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from rich.table import Table
 from rich.text import Text
 
-from otel_prefect.view.terminal import BAD
+from otel_prefect.view.terminal.style import BAD
 from otel_prefect.view.words import duration
 
 if TYPE_CHECKING:

@@ -8,15 +8,14 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from otel_prefect import semconv
 from otel_prefect.view.compare import compare
-from otel_prefect.view.terminal import BAD, LEAST_SHARE, rule
+from otel_prefect.view.terminal.style import BAD, LEAST_SHARE, rule
 from otel_prefect.view.words import duration, moment
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from otel_prefect.view.compare import Difference
+    from otel_prefect.view.compare import Baseline, Difference
     from otel_prefect.view.execution import Execution
 
 _MOST_DIFFERENCES: Final = 20
@@ -24,28 +23,31 @@ _LEAST_SECONDS: Final = 0.0005
 _NUMBERS: Final = ("before", "now", "difference")
 
 
-def show(after: Execution, before: Execution) -> RenderableType:
-    """Return what is different in an execution from another one.
+def show(after: Execution, before: Baseline) -> RenderableType:
+    """Return what is different in an execution from another one, or from what is usual.
 
     Args:
         after: the execution that is looked at, with one span at least.
-        before: the one that it is compared with, too.
+        before: what it is compared with.
     """
     both = Table.grid(padding=(0, 2))
-    for execution, said in ((after, "this run"), (before, "compared with")):
-        first = execution.first
+    seconds = after.end - after.start
+    for said, name, start, took in (
+        ("this run", after.name, after.start, seconds),
+        ("compared with", before.name, before.start, before.seconds),
+    ):
         both.add_row(
             Text(said, style="dim"),
-            Text(str(first.attributes.get(semconv.PREFECT_RUN_NAME) or execution.trace_id), style="bold"),
-            Text(moment(execution.start)),
-            Text(duration(execution.end - execution.start), style="bold", justify="right"),
+            Text(name, style="bold"),
+            Text("" if start is None else moment(start)),
+            Text(duration(took), style="bold", justify="right"),
         )
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for title in ("process", "what", "before", "now", "difference", ""):
         table.add_column(
             title, no_wrap=True, overflow="ellipsis", justify="right" if title in _NUMBERS else "left"
         )
-    whole = max(after.end - after.start, before.end - before.start)
+    whole = max(seconds, before.seconds)
     found = [each for each in compare(after, before) if _matters(each, whole)]
     for each in found[:_MOST_DIFFERENCES]:
         table.add_row(
