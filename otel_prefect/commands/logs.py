@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
+from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from otel_prefect.commands import asked_run
@@ -14,12 +17,15 @@ from otel_prefect.view.words import clock
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
+    from otel_prefect.commands.asked_run import Asked
+    from otel_prefect.commands.sources.source import Source
     from otel_prefect.view.log_lines import Line
 
 # By OpenTelemetry's severity texts, and what Python calls the same.
 _LEVELS: Final = ("TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL")
+_FOLLOW_SECONDS: Final = 2.0
 _ALSO: Final = {"WARNING": "WARN", "CRITICAL": "FATAL", "NOTSET": "TRACE"}
 
 
@@ -29,6 +35,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--grep", metavar="PATTERN", help="only lines in which this regular expression is")
     parser.add_argument("--level", type=str.upper, choices=_LEVELS, help="only this level and those above")
     parser.add_argument("--process", metavar="NAME", help="only this process, by its service name")
+    parser.add_argument("--follow", action="store_true", help="go on until the run has ended")
     parser.add_argument("--json", action="store_true", help="print the records as they are kept, one a line")
 
 
@@ -41,15 +48,70 @@ def main(args: argparse.Namespace) -> int:
     wanted = _filter(args)
     run = asked_run.asked(args.run, args.flow, args.hours)
     source = options.asked(args)
-    all_lines, unread = source.lines(run.trace_id, run.since, None)
+    batches = _followed(source, run) if args.follow else [_lines(source, run)]
+    # Who has seen enough has it.
+    with suppress(KeyboardInterrupt):
+        for lines in batches:
+            _print(filter(wanted, lines), as_json=args.json)
+    return 0
+
+
+def _lines(source: Source, run: Asked) -> list[Line]:
+    lines, unread = source.lines(run.trace_id, *source.when(run.trace_id, run.since))
     if unread:
         raise CommandError(unread)
-    if not all_lines:
+    if not lines:
         raise CommandError(f"{source.name} has no lines of this run")
-    width = max(len(line.service) for line in all_lines)
-    for line in filter(wanted, all_lines):
-        sys.stdout.write(json.dumps(dict(line.fields)) + "\n" if args.json else _shown(line, width))
-    return 0
+    return lines
+
+
+def _followed(source: Source, run: Asked) -> Iterator[list[Line]]:
+    """Yield what is new, again and again, until the run has ended and nothing comes any more."""
+    began, _ = source.when(run.trace_id, run.since)
+    start, printed, has_ended = began, Counter[int](), False
+    while True:
+        # Asked before its lines are: what it said until its end is among them. The last time all are read,
+        # with what came late.
+        is_last, has_ended = has_ended, _has_ended(source, run)
+        lines, unread = source.lines(run.trace_id, began if is_last else start, time.time())
+        if unread:
+            raise CommandError(unread)
+        new = _new(lines, printed)
+        yield new
+        if is_last and not new:
+            return
+        start = max([start, *(line.time for line in new)])
+        time.sleep(_FOLLOW_SECONDS)
+
+
+def _new(lines: Iterable[Line], printed: Counter[int]) -> list[Line]:
+    """Return the lines that have not been printed, and note them; two alike are two."""
+    seen: Counter[int] = Counter()
+    new = []
+    for line in lines:
+        key = hash(json.dumps(dict(line.fields), sort_keys=True, default=str))
+        seen[key] += 1
+        if seen[key] > printed[key]:
+            printed[key] += 1
+            new.append(line)
+    return new
+
+
+def _has_ended(source: Source, run: Asked) -> bool:
+    try:
+        execution, _ = source.execution(run.trace_id, run.since)
+    except CommandError:
+        # Not there yet, or not to be seen: then it goes on until somebody ends it.
+        return False
+    return not execution.in_progress and not execution.missing_parents
+
+
+def _print(lines: Iterable[Line], *, as_json: bool) -> None:
+    found = list(lines)
+    width = max((len(line.service) for line in found), default=0)
+    for line in found:
+        sys.stdout.write(json.dumps(dict(line.fields)) + "\n" if as_json else _shown(line, width))
+    sys.stdout.flush()
 
 
 def _filter(args: argparse.Namespace) -> Callable[[Line], bool]:

@@ -95,7 +95,7 @@ def _follow(source: Source, wanted: Asked) -> None:
             else:
                 if not execution.in_progress and not execution.missing_parents:
                     return
-                lines, _ = source.lines(wanted.trace_id, wanted.since, execution)
+                lines, _ = source.lines(wanted.trace_id, execution.start, execution.end)
                 live.update(show(execution, lines, time.time()), refresh=True)
             time.sleep(_FOLLOW_SECONDS)
 
@@ -112,7 +112,7 @@ def _show(source: Source, execution: Execution, args: argparse.Namespace) -> Non
 
 
 def _lines(source: Source, execution: Execution) -> list[Line]:
-    lines, unread = source.lines(execution.trace_id, execution.start, execution)
+    lines, unread = source.lines(execution.trace_id, execution.start, execution.end)
     if unread:
         sys.stderr.write(f"otel-prefect: no log lines: {unread}\n")
     return lines

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -11,6 +14,7 @@ import pytest
 from demo import aws
 from demo.processes import Processes
 from otel_prefect.commands import cli
+from otel_prefect.commands import logs as command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -123,3 +127,52 @@ def test_a_run_without_lines_is_said(printed: Callable[..., Any]) -> None:
     code, _, err = printed(run_id=str(uuid4()))
     assert code == 1
     assert err == f"otel-prefect: {GROUP} in {aws.REGION} has no lines of this run\n"
+
+
+def test_what_is_said_later_is_printed_until_the_run_has_ended(
+    moto: aws.Aws, printed: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "_FOLLOW_SECONDS", 0.2)
+    run_id = str(uuid4())
+    logs, began = moto.client("logs"), int(time.time()) - 500
+    put_now(logs, run_id, began, "first", "twice")
+    put_now(logs, run_id, began, "twice")
+    put_segment(moto, run_id, began, in_progress=True)
+
+    def go_on() -> None:
+        time.sleep(1)
+        put_now(logs, run_id, began + 400, "second")
+        put_segment(moto, run_id, began, end_time=began + 500.0)
+        # Long before what has been printed by then.
+        put_now(logs, run_id, began + 100, "late")
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    code, out, err = printed("--follow", "--json", run_id=run_id)
+    thread.join()
+    assert (code, err) == (0, "")
+    said = [json.loads(line)["message"] for line in out.splitlines()]
+    assert sorted(said) == ["first", "late", "second", "twice", "twice"]
+    assert said[:3] == ["first", "twice", "twice"]
+
+
+def put_now(logs: Any, run_id: str, second: int, *messages: str) -> None:
+    stream = str(uuid4())
+    logs.create_log_stream(logGroupName=GROUP, logStreamName=stream)
+    at = datetime.fromtimestamp(second, timezone.utc)
+    record = {"timestamp": f"{at:%Y-%m-%dT%H:%M:%S}Z", "level": "INFO", "service": "flow"}
+    events = [
+        {
+            "timestamp": second * 1000,
+            "message": json.dumps({**record, "flow_run_id": run_id, "message": message}),
+        }
+        for message in messages
+    ]
+    logs.put_log_events(logGroupName=GROUP, logStreamName=stream, logEvents=events)
+
+
+def put_segment(moto: aws.Aws, run_id: str, start: float, **more: Any) -> None:
+    digits = run_id.replace("-", "")
+    trace_id = f"1-{digits[:8]}-{digits[8:]}"
+    segment = {"id": digits[:16], "name": "flow", "trace_id": trace_id, "start_time": start}
+    moto.client("xray").put_trace_segments(TraceSegmentDocuments=[json.dumps({**segment, **more})])

@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from otel_prefect import ids, links
 from otel_prefect.commands.cli import CommandError
-from otel_prefect.commands.sources.source import NoTrace, prefect
+from otel_prefect.commands.sources.source import SLACK_SECONDS, NoTrace, prefect
 from otel_prefect.view import log_lines, transaction_search, xray
 
 if TYPE_CHECKING:
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 _ERRORS: Final = (BotoCoreError, ClientError)
 _NOT_FOUND: Final = 404
-_SLACK_SECONDS: Final = 60.0
-"""Before the first span and after the last one in which log records are looked for."""
 
 
 @dataclass(frozen=True)
@@ -87,23 +85,22 @@ class Aws:
         hours = (time.time() - since) / 3600
         return f". Transaction Search is on, and {group} has nothing of it in the last {hours:.0f} hours"
 
-    def lines(self, trace_id: str, since: float, execution: Execution | None) -> tuple[list[Line], str]:
-        """Return what CloudWatch Logs has of a run."""
-        start, end = self._when(trace_id, since) if execution is None else (execution.start, execution.end)
-        start, end = start - _SLACK_SECONDS, end + _SLACK_SECONDS
-        try:
-            return log_lines.of_cloudwatch(self.session.client("logs"), self.group, trace_id, start, end), ""
-        except _ERRORS as error:
-            return [], f"logs:FilterLogEvents on {self.group}: {error}"
-
-    def _when(self, trace_id: str, since: float) -> tuple[float, float]:
-        """Return when a run was, in seconds since 1970."""
+    def when(self, trace_id: str, since: float) -> tuple[float, float]:
+        """Return when a run was, or that it was since then."""
         try:
             found, _ = self.execution(trace_id, since)
         except CommandError:
             # No trace, or no permission to see it: its lines may be there all the same.
             return since, time.time()
         return found.start, found.end
+
+    def lines(self, trace_id: str, start: float, end: float) -> tuple[list[Line], str]:
+        """Return what CloudWatch Logs has of a run."""
+        start, end = start - SLACK_SECONDS, end + SLACK_SECONDS
+        try:
+            return log_lines.of_cloudwatch(self.session.client("logs"), self.group, trace_id, start, end), ""
+        except _ERRORS as error:
+            return [], f"logs:FilterLogEvents on {self.group}: {error}"
 
     def places(self, execution: Execution) -> dict[str, str]:
         """Return links into AWS's consoles and to Prefect."""

@@ -45,12 +45,11 @@ class File:
             raise NoTrace(f"{self.path}: has no spans of trace {trace_id}; of these it has: {others}")
         return execution, found.odd
 
-    def lines(
-        self,
-        trace_id: str,  # noqa: ARG002 - it has none
-        since: float,  # noqa: ARG002 - as above
-        execution: Execution | None,  # noqa: ARG002 - as above
-    ) -> tuple[list[Line], str]:
+    def when(self, trace_id: str, since: float) -> tuple[float, float]:  # noqa: ARG002 - it has no lines
+        """Return no time."""
+        return 0.0, 0.0
+
+    def lines(self, trace_id: str, start: float, end: float) -> tuple[list[Line], str]:  # noqa: ARG002 - as above
         """Return nothing: a file has spans only."""
         return [], ""
 

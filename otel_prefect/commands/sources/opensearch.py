@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from opensearchpy.exceptions import OpenSearchException
 
 from otel_prefect.commands.cli import CommandError
-from otel_prefect.commands.sources.source import NoTrace, prefect
+from otel_prefect.commands.sources.source import SLACK_SECONDS, NoTrace, prefect
 from otel_prefect.view import opensearch
 
 if TYPE_CHECKING:
@@ -41,17 +42,17 @@ class OpenSearch:
             raise NoTrace(f"OpenSearch has no spans of trace {trace_id} in {opensearch.SPANS}")
         return found, odd
 
-    def lines(
-        self,
-        trace_id: str,
-        since: float,  # noqa: ARG002 - as above
-        execution: Execution | None,  # noqa: ARG002 - as above
-    ) -> tuple[list[Line], str]:
+    def when(self, trace_id: str, since: float) -> tuple[float, float]:  # noqa: ARG002 - as above
+        """Return all of the time: it needs none."""
+        return 0.0, math.inf
+
+    def lines(self, trace_id: str, start: float, end: float) -> tuple[list[Line], str]:
         """Return what OpenSearch has of a run's log."""
         try:
-            return opensearch.lines(self.client, trace_id), ""
+            found = opensearch.lines(self.client, trace_id)
         except OpenSearchException as error:
             return [], f"OpenSearch, {opensearch.LOGS}: {error}"
+        return [line for line in found if start - SLACK_SECONDS <= line.time <= end + SLACK_SECONDS], ""
 
     def places(self, execution: Execution) -> dict[str, str]:
         """Return a link to Prefect."""

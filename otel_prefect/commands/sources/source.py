@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from otel_prefect.view.log_lines import Line
 
 INSTALL: Final = "pip install 'otel-prefect[cli]'"
+SLACK_SECONDS: Final = 60.0
+"""Before the first span and after the last one in which log records are looked for."""
 
 
 class NoTrace(CommandError):  # noqa: N818 - the answer to a question
@@ -39,13 +41,21 @@ class Source(Protocol):
             CommandError: it cannot be read; the text says why.
         """
 
-    def lines(self, trace_id: str, since: float, execution: Execution | None) -> tuple[list[Line], str]:
-        """Return the log lines of a run, and why there are none where they cannot be read.
+    def when(self, trace_id: str, since: float) -> tuple[float, float]:
+        """Return between which times a run's log is to be looked for, in seconds since 1970.
 
         Args:
             trace_id: 32 hex digits.
             since: as above.
-            execution: of the run, where it is known, which tells when it was.
+        """
+
+    def lines(self, trace_id: str, start: float, end: float) -> tuple[list[Line], str]:
+        """Return the log lines of a run by time, and why there are none where they cannot be read.
+
+        Args:
+            trace_id: 32 hex digits.
+            start: of the run, in seconds since 1970; what came a little before or after is there too.
+            end: the same.
         """
 
     def places(self, execution: Execution) -> dict[str, str]:
