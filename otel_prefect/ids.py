@@ -58,6 +58,15 @@ def trace_id(flow_run_id: UUID) -> int:
     return flow_run_id.int
 
 
+def trace_id_of(flow_run_id: str) -> str:
+    """Return the trace id of a flow run as 32 hex digits.
+
+    Raises:
+        ValueError: as ``parse_flow_run_id``.
+    """
+    return f"{trace_id(parse_flow_run_id(flow_run_id)):032x}"
+
+
 def flow_run_id(trace_id: int) -> UUID:
     """Return the flow run id that a 128-bit trace id was made from.
 

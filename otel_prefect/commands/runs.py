@@ -9,13 +9,20 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
+from otel_prefect import ids
 from otel_prefect.commands import asked_run
 from otel_prefect.commands.cli import CommandError
+from otel_prefect.commands.sources import options
+from otel_prefect.commands.sources.source import NoTrace
 from otel_prefect.prefect import api as prefect_api
-from otel_prefect.view import recent, runs
+from otel_prefect.view import observed, recent, runs
 
 if TYPE_CHECKING:
     import argparse
+
+    from otel_prefect.commands.sources.source import Source
+    from otel_prefect.view.observed import Observed
+    from otel_prefect.view.recent import Recent
 
 _LIMIT: Final = 20
 
@@ -32,26 +39,70 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--hours", type=float, help="only those that began in the last so many hours")
     parser.add_argument("--limit", type=int, default=_LIMIT, help=f"the most of them ({_LIMIT}; 200 at most)")
+    parser.add_argument(
+        "--traces",
+        action="store_true",
+        help="read the trace and the log of each: the process that failed, spans, log, what they cost",
+    )
+    parser.add_argument(
+        "--source", metavar="NAME", help="only runs that load this source; reads their traces"
+    )
+    parser.add_argument(
+        "--log-price",
+        metavar="DOLLARS",
+        type=float,
+        default=observed.DOLLARS_PER_GIGABYTE,
+        help=f"of a gigabyte of log in your region ({observed.DOLLARS_PER_GIGABYTE:g})",
+    )
     parser.add_argument("--json", action="store_true", help="print them for machines")
+    options.configure(parser)
 
 
 def main(args: argparse.Namespace) -> int:
     """Print the runs; return 0.
 
     Raises:
-        CommandError: Prefect cannot be asked.
+        CommandError: Prefect cannot be asked, or their traces cannot be read.
     """
-    since = None if args.hours is None else time.time() - args.hours * 3600
-    wanted = recent.Wanted(args.flow, args.state, since, args.limit)
-    try:
-        found = recent.recent(prefect_api.of_environment(os.environ), wanted)
-    except (runs.NotFound, ValueError) as error:
-        raise CommandError(str(error)) from error
+    found = _found(args)
+    seen = _observed(found, args) if args.traces or args.source else {}
+    if args.source:
+        found = [run for run in found if run.id in seen and args.source in seen[run.id].sources]
     if args.json:
-        sys.stdout.write(json.dumps([asdict(each) for each in found], indent=2) + "\n")
+        rows = [asdict(run) | (asdict(seen[run.id]) if run.id in seen else {}) for run in found]
+        sys.stdout.write(json.dumps(rows, indent=2) + "\n")
         return 0
     console = asked_run.console()
     from otel_prefect.view.terminal import runs as terminal  # noqa: PLC0415 - it needs rich
 
-    console.print(terminal.show(found))
+    console.print(terminal.show(found, seen))
     return 0
+
+
+def _found(args: argparse.Namespace) -> list[Recent]:
+    since = None if args.hours is None else time.time() - args.hours * 3600
+    wanted = recent.Wanted(args.flow, args.state, since, args.limit)
+    try:
+        return recent.recent(prefect_api.of_environment(os.environ), wanted)
+    except (runs.NotFound, ValueError) as error:
+        raise CommandError(str(error)) from error
+
+
+def _observed(found: list[Recent], args: argparse.Namespace) -> dict[str, Observed]:
+    """Return by their ids what the traces and logs of runs say; what has no trace is not there."""
+    source = options.asked(args)
+    # The trace of a run that another one started is that of both.
+    own = [run for run in found if ids.trace_id_of(run.id) == run.trace_id]
+    read = ((run.id, _read(source, run, args.log_price)) for run in own)
+    return {run_id: each for run_id, each in read if each is not None}
+
+
+def _read(source: Source, run: Recent, price: float) -> Observed | None:
+    try:
+        execution, _ = source.execution(run.trace_id, run.start)
+    except NoTrace:
+        return None
+    lines, unread = source.lines(run.trace_id, execution.start, execution.end)
+    if unread:
+        raise CommandError(unread)
+    return observed.observed(execution, lines, price)

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _BEFORE: Final = 20
 """Completed runs of a flow that its median is of."""
 _LEAST: Final = 3
+_BAD: Final = ("FAILED", "CRASHED")
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class Recent:
         start: seconds since 1970.
         seconds: that it ran, so far where it goes on.
         usual: median of the flow's completed runs of late; None where there are too few.
+        trace_id: 32 hex digits; that of the run that started it, where another did.
+        failed_in: name of the task run that failed first; empty where none did.
     """
 
     id: str
@@ -40,6 +43,8 @@ class Recent:
     start: float
     seconds: float
     usual: float | None
+    trace_id: str
+    failed_in: str
 
     @property
     def ratio(self) -> float | None:
@@ -90,7 +95,27 @@ def recent(api: Api, wanted: Wanted) -> list[Recent]:
     flow_ids = sorted({str(each.get("flow_id")) for each in found})
     names = _names(api, flow_ids)
     usual = {flow_id: _usual(api, flow_id) for flow_id in flow_ids}
-    return [_recent(each, names, usual) for each in found]
+    failed = _failed_in(api, [str(each.get("id")) for each in found if _has_failed(each)])
+    return [_recent(each, names, usual, failed) for each in found]
+
+
+def _has_failed(document: Mapping[str, Any]) -> bool:
+    return document.get("state_type") in _BAD
+
+
+def _failed_in(api: Api, run_ids: Sequence[str]) -> dict[str, str]:
+    """Return by the ids of flow runs the name of the task run that failed first."""
+    if not run_ids:
+        return {}
+    asked = {
+        "flow_runs": {"id": {"any_": list(run_ids)}},
+        "task_runs": {"state": {"type": {"any_": list(_BAD)}}},
+        "sort": "END_TIME_DESC",
+        "limit": runs.PAGE,
+    }
+    tasks = runs.ask(api, "/task_runs/filter", asked)
+    # The last that is written here is the first that ended.
+    return {str(each.get("flow_run_id")): str(each.get("name", "")) for each in tasks}
 
 
 def _names(api: Api, flow_ids: Sequence[str]) -> dict[str, str]:
@@ -110,17 +135,23 @@ def _usual(api: Api, flow_id: str) -> float | None:
 
 
 def _recent(
-    document: Mapping[str, Any], names: Mapping[str, str], usual: Mapping[str, float | None]
+    document: Mapping[str, Any],
+    names: Mapping[str, str],
+    usual: Mapping[str, float | None],
+    failed: Mapping[str, str],
 ) -> Recent:
     flow_id = str(document.get("flow_id"))
+    run = runs.read(document)
     return Recent(
-        id=str(document.get("id", "")),
-        name=str(document.get("name", "")),
+        id=run.id,
+        name=run.name,
         flow=names.get(flow_id, "?"),
-        state=str(document.get("state_type") or ""),
-        start=runs.moment(document.get("start_time")) or 0.0,
+        state=run.state,
+        start=run.start or 0.0,
         seconds=_seconds(document),
         usual=usual.get(flow_id),
+        trace_id=run.trace_id,
+        failed_in=failed.get(run.id, ""),
     )
 
 

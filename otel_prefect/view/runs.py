@@ -13,6 +13,7 @@ from otel_prefect.http_request import NoAnswer
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from uuid import UUID
 
     from otel_prefect.prefect.api import Api
 
@@ -65,7 +66,7 @@ def find(api: Api, name: str, flow: str | None = None) -> Run:
         found = newest(api, 1, flow)
     else:
         asked = {"flow_runs": {"name": {"any_": [name]}}, "sort": "START_TIME_DESC", "limit": 1}
-        found = [_run(each) for each in ask(api, _RUNS, asked)]
+        found = [read(each) for each in ask(api, _RUNS, asked)]
     if not found:
         what = f"flow run {name!r}" if name != LATEST else f"run of flow {flow!r}" if flow else "run"
         raise NotFound(f"Prefect at {api.base} has no {what}")
@@ -85,7 +86,7 @@ def by_id(api: Api, flow_run_id: str) -> Run:
     found = ask(api, _RUNS, {"flow_runs": {"id": {"any_": [flow_run_id]}}, "limit": 1})
     if not found:
         raise NotFound(f"Prefect at {api.base} has no flow run {flow_run_id}")
-    return _run(found[0])
+    return read(found[0])
 
 
 def newest(api: Api, limit: int, flow: str | None = None, state: str | None = None) -> list[Run]:
@@ -109,7 +110,7 @@ def newest(api: Api, limit: int, flow: str | None = None, state: str | None = No
         "sort": "START_TIME_DESC",
         "limit": min(limit, PAGE),
     }
-    return [_run(each) for each in ask(api, _RUNS, asked)]
+    return [read(each) for each in ask(api, _RUNS, asked)]
 
 
 def ask(api: Api, path: str, asked: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -138,20 +139,28 @@ def ask(api: Api, path: str, asked: Mapping[str, Any]) -> list[Mapping[str, Any]
     return document
 
 
-def _run(document: Mapping[str, Any]) -> Run:
+def read(document: Mapping[str, Any]) -> Run:
+    """Return a run as Prefect's API writes it.
+
+    Raises:
+        NotFound: it has no id.
+    """
     run_id = ids.read_uuid(str(document.get("id")))
     if run_id is None:
         raise NotFound(f"Prefect answers with a run whose id is {document.get('id')!r}")
-    labels = document.get("labels")
-    traceparent = labels.get(_TRACEPARENT_LABEL) if isinstance(labels, dict) else None
-    told = _TRACEPARENT.fullmatch(str(traceparent))
     return Run(
         id=ids.show_uuid(run_id),
         name=str(document.get("name", "")),
         state=str(document.get("state_type") or ""),
-        trace_id=told[1] if told else f"{ids.trace_id(run_id):032x}",
+        trace_id=_trace_id(run_id, document.get("labels")),
         start=moment(document.get("start_time")),
     )
+
+
+def _trace_id(run_id: UUID, labels: Any) -> str:
+    traceparent = labels.get(_TRACEPARENT_LABEL) if isinstance(labels, dict) else None
+    told = _TRACEPARENT.fullmatch(str(traceparent))
+    return told[1] if told else f"{ids.trace_id(run_id):032x}"
 
 
 def moment(text: Any) -> float | None:

@@ -38,3 +38,20 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def size(count: int) -> str:
+    """Return a number of bytes with three digits at most."""
+    amount = float(count)
+    for unit in ("B", "KiB", "MiB"):
+        if amount < 1000:
+            return f"{amount:.3g} {unit}"
+        amount /= 1024
+    return f"{amount:.3g} GiB"
+
+
+def dollars(amount: float) -> str:
+    """Return an amount of money, to a hundredth of a cent where it is less than a cent."""
+    if 0 < amount < 0.0001:
+        return "< $0.0001"
+    return f"${amount:.4f}" if amount < 0.01 else f"${amount:.2f}"

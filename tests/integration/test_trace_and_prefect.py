@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from otel_prefect.prefect.api import Api
 
 COMPLETED = {"type": "COMPLETED", "name": "Completed"}
+FAILED = {"type": "FAILED", "name": "Failed"}
 
 
 @pytest.fixture(scope="module")
@@ -72,8 +73,8 @@ def shown(
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
 
-    def run(*arguments: str) -> tuple[int, str, str]:
-        code = cli.main(["trace", *arguments])
+    def run(*arguments: str, command: str = "trace") -> tuple[int, str, str]:
+        code = cli.main([command, *arguments])
         said = capsys.readouterr()
         return code, said.out, said.err
 
@@ -156,3 +157,74 @@ def test_a_run_without_a_trace_is_told_with_what_prefect_knows(
     code, _, err = shown(made["lost-lynx"])
     assert code == 1
     assert "\nPrefect knows the run: lost-lynx, COMPLETED, began 20" in err
+
+
+@pytest.fixture(scope="module")
+def observed(running: tuple[aws.Aws, Api]) -> str:
+    """A run that failed in an ingestion and said so; return its id."""
+    moto, api = running
+    run_id = begun(api, "nightly", "pale-puma")
+    for name, state in (("check", COMPLETED), ("ingest-crm", FAILED), ("publish", FAILED)):
+        task = {"flow_run_id": run_id, "task_key": name, "dynamic_key": "0", "name": name, "state": state}
+        post(api, "/task_runs/", task)
+    post(api, f"/flow_runs/{run_id}/set_state", {"state": FAILED, "force": True})
+    flow = segments(run_id, "pale-puma", 5)[0] | {"fault": True}
+    program = {
+        **{key: flow[key] for key in ("trace_id", "start_time")},
+        "id": "00000000000000aa",
+        "parent_id": flow["id"],
+        "name": "crm-ingest",
+        "end_time": BEGAN + 3,
+        "fault": True,
+        "annotations": {"operation": "ingest", "source": "crm"},
+    }
+    put_segments(moto, flow, program)
+    logs = moto.client("logs")
+    logs.create_log_group(logGroupName="/otel-prefect")
+    logs.create_log_stream(logGroupName="/otel-prefect", logStreamName="s")
+    said = {"timestamp": "2026-11-25T14:24:28Z", "flow_run_id": run_id, "message": "x" * 1000}
+    event = {"timestamp": int((BEGAN + 1) * 1000), "message": json.dumps(said)}
+    logs.put_log_events(logGroupName="/otel-prefect", logStreamName="s", logEvents=[event])
+    return run_id
+
+
+def test_a_failed_run_is_listed_with_the_task_that_failed_first(
+    observed: str, shown: Callable[..., tuple[int, str, str]]
+) -> None:
+    code, out, err = shown("--flow", "nightly", "--json", command="runs")
+    assert code == 0, err
+    assert [(each["id"], each["failed_in"]) for each in json.loads(out)] == [(observed, "ingest-crm")]
+
+
+@pytest.mark.usefixtures("observed")
+def test_with_their_traces_runs_are_listed_with_the_process_that_failed_and_what_they_cost(
+    shown: Callable[..., tuple[int, str, str]],
+) -> None:
+    code, out, err = shown(
+        "--flow", "nightly", "--traces", "--log-price", "1000000", "--json", command="runs"
+    )
+    assert code == 0, err
+    (run,) = json.loads(out)
+    assert (run["failed_in"], run["sources"]) == ("crm-ingest [crm] ▸ ingest", ["crm"])
+    assert (run["spans"], run["lines"]) == (3, 1)
+    assert 1000 < run["log_bytes"] < 1200
+    assert run["dollars"] == pytest.approx(5e-6 + run["log_bytes"] / 2**30 * 1e6)
+
+
+@pytest.mark.usefixtures("observed", "made")
+def test_runs_are_listed_by_the_source_that_they_load(shown: Callable[..., tuple[int, str, str]]) -> None:
+    code, out, err = shown("--source", "crm", command="runs")
+    assert code == 0, err
+    rows = out.splitlines()
+    assert len(rows) == 3
+    assert "pale-puma" in rows[1]
+    assert "crm-ingest [crm]" in rows[1]
+    assert shown("--source", "nobody", command="runs")[1] == "no runs\n"
+
+
+@pytest.mark.usefixtures("made")
+def test_a_run_without_a_trace_is_listed_as_such(shown: Callable[..., tuple[int, str, str]]) -> None:
+    code, out, err = shown("--flow", "daily-sales", "--traces", command="runs")
+    assert code == 0, err
+    assert "no trace" in next(row for row in out.splitlines() if "lost-lynx" in row)
+    assert "no trace" not in next(row for row in out.splitlines() if "calm-carp" in row)

@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     group, endpoint = semconv.ENV_LOG_GROUP, semconv.ENV_OPENSEARCH_ENDPOINT
     parser.add_argument(
         "--from",
-        dest="source",
+        dest="read_from",
         choices=[_AWS, _OPENSEARCH],
         help=f"X-Ray and CloudWatch Logs, or the domain of {endpoint.name} "
         f"(the first of {semconv.ENV_TRACES.name} that can be read; where that is not set, {_AWS}, "
@@ -58,7 +58,7 @@ def asked(args: argparse.Namespace) -> Source:
     try:
         if file is not None:
             return _file(file)
-        if (args.source or configured(os.environ)) == _OPENSEARCH:
+        if (args.read_from or configured(os.environ)) == _OPENSEARCH:
             return _opensearch()
         return _aws(args)
     except ModuleNotFoundError as error:
