@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from otel_prefect import ids, semconv
 
@@ -28,7 +28,12 @@ DATA_QUALITY: Final = "otel-prefect-data-quality"
 COST: Final = "otel-prefect-cost"
 FLEET: Final = "otel-prefect-fleet"
 
+LOGS_PATTERN: Final = "otel-prefect-logs"
+"""Id of the index pattern in OpenSearch Dashboards."""
+
 _SLACK_SECONDS: Final = 60
+_RISON: Final = "!'()*,:/;@$-_.~"
+"""What stands in the notation of Dashboards as it is."""
 _CLOUD: Final = re.compile(r"https://api\.prefect\.cloud/api/accounts/([^/]+)/workspaces/([^/]+)")
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_.-]")
 
@@ -114,17 +119,67 @@ def of_run(region: str, log_group: str, trace_id: int, start: float, end: float)
         start: of the run, in seconds since 1970.
         end: the same.
     """
-    run_id = ids.show_uuid(ids.flow_run_id(trace_id))
-    where = f'{semconv.RECORD_FLOW_RUN_ID} = "{run_id}" or {semconv.RECORD_TRACE_ID} = "{trace_id:032x}"'
+    where = " or ".join(f'{key} = "{value}"' for key, value in _wanted(trace_id).items())
     query = f"fields @timestamp, level, service, message | filter {where} | sort @timestamp"
-    first, last = (
-        datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-        for seconds in (start - _SLACK_SECONDS, end + _SLACK_SECONDS)
-    )
+    first, last = _iso(start - _SLACK_SECONDS), _iso(end + _SLACK_SECONDS)
     return {
         "X-Ray": xray_trace(region, ids.xray_trace_id(trace_id)),
         "logs": logs_insights(region, [log_group], query, start=first, end=last),
     }
+
+
+def elsewhere(environ: Mapping[str, str], trace_id: int, start: float, end: float) -> dict[str, str]:
+    """Return where else a run is shown, as far as the environment says where that is.
+
+    Args:
+        environ: with ``OTEL_PREFECT_OPENSEARCH_DASHBOARDS_URL`` and ``OTEL_PREFECT_GRAFANA_URL``.
+        trace_id: 128 bits, which are the flow run's id too.
+        start: of the run, in seconds since 1970.
+        end: the same.
+    """
+    dashboards = environ.get(semconv.ENV_OPENSEARCH_DASHBOARDS_URL.name)
+    base = environ.get(semconv.ENV_GRAFANA_URL.name)
+    first, last = start - _SLACK_SECONDS, end + _SLACK_SECONDS
+    found = {}
+    if dashboards:
+        found["OpenSearch"] = opensearch_dashboards(dashboards, trace_id, first, last)
+    if base:
+        shown = {"from": str(int(first * 1000)), "to": str(int(last * 1000))}
+        found["Grafana"] = f"{grafana(base, FLOW, {})}?{urlencode(shown)}"
+    return found
+
+
+def opensearch_dashboards(base: str, trace_id: int, start: float, end: float) -> str:
+    """Return where OpenSearch Dashboards lists a run's log, by the index pattern ``otel-prefect-logs``.
+
+    Args:
+        base: its address, such as ``https://DOMAIN/_dashboards``.
+        trace_id: 128 bits, which are the flow run's id too.
+        start: seconds since 1970.
+        end: the same.
+    """
+    query = " or ".join(f'{key} : "{value}"' for key, value in _wanted(trace_id).items())
+    columns = ",".join(("level", "service", "message"))
+    first, last = _iso(start), _iso(end)
+    parts = {
+        "_g": f"(time:(from:'{first}',to:'{last}'))",
+        "_a": f"(discover:(columns:!({columns})),metadata:(indexPattern:{LOGS_PATTERN},view:discover))",
+        "_q": f"(query:(language:kuery,query:'{query}'))",
+    }
+    asked = "&".join(f"{key}={quote(value, safe=_RISON)}" for key, value in parts.items())
+    return f"{base.rstrip('/')}/app/data-explorer/discover#?{asked}"
+
+
+def _wanted(trace_id: int) -> dict[str, str]:
+    """Return by which fields a run's log records are found; they may have one of them only."""
+    return {
+        semconv.RECORD_FLOW_RUN_ID: ids.show_uuid(ids.flow_run_id(trace_id)),
+        semconv.RECORD_TRACE_ID: f"{trace_id:032x}",
+    }
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.000Z")
 
 
 def grafana(base: str, uid: str, variables: Mapping[str, str]) -> str:

@@ -885,6 +885,24 @@ ENV_START_SPANS = _variable(
     "library",
     "`false`: spans of flow runs, task runs and programs are sent when they end, not also when they start.",
 )
+ENV_LINKS = _variable(
+    "OTEL_PREFECT_LINKS",
+    "true",
+    "library",
+    "`false`: flow runs get no artifact in Prefect with the links to their trace and log.",
+)
+ENV_GRAFANA_URL = _variable(
+    "OTEL_PREFECT_GRAFANA_URL",
+    "",
+    "library command",
+    "Where Grafana is, with the dashboards of `dashboards/`, to link to.",
+)
+ENV_OPENSEARCH_DASHBOARDS_URL = _variable(
+    "OTEL_PREFECT_OPENSEARCH_DASHBOARDS_URL",
+    "",
+    "library command",
+    "Where OpenSearch Dashboards is, such as `https://DOMAIN/_dashboards`, to link to.",
+)
 ENV_PROCESS_SPAN = _variable(
     "OTEL_PREFECT_PROCESS_SPAN",
     "true",

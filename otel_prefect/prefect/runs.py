@@ -35,6 +35,7 @@ from prefect.telemetry.run_telemetry import LABELS_TRACEPARENT_KEY, RunTelemetry
 
 from otel_prefect import semconv
 from otel_prefect.guard import never_raises
+from otel_prefect.prefect import links_artifact
 from otel_prefect.spans import error_type
 
 if TYPE_CHECKING:
@@ -249,6 +250,8 @@ class WholeRunTelemetry(RunTelemetry):
         finally:
             self._tracer = tracer
         _remember(run, started[1])
+        if _names(run) is _FLOW:
+            links_artifact.send_soon(run, started[1].get_span_context().trace_id)
         return started
 
     @never_raises(None)

@@ -115,3 +115,21 @@ def test_other_links_are(link: str, expected: str) -> None:
 )
 def test_prefects_ui_is_told_from_its_api(api: str, ui: str | None) -> None:
     assert links.prefect_ui(api) == ui
+
+
+def test_a_run_is_linked_to_wherever_else_it_is_configured_to_be_shown() -> None:
+    environ = {
+        "OTEL_PREFECT_GRAFANA_URL": "https://grafana.example.com/",
+        "OTEL_PREFECT_OPENSEARCH_DASHBOARDS_URL": "https://search.example.com/_dashboards/",
+    }
+    trace_id = 0x3C32C20299554B90B9365FBD34F1A6D5
+    assert links.elsewhere(environ, trace_id, 1_795_616_667.5, 1_795_616_700) == {
+        "OpenSearch": "https://search.example.com/_dashboards/app/data-explorer/discover#?"
+        "_g=(time:(from:'2026-11-25T14:23:27.000Z',to:'2026-11-25T14:26:00.000Z'))"
+        "&_a=(discover:(columns:!(level,service,message)),"
+        "metadata:(indexPattern:otel-prefect-logs,view:discover))"
+        "&_q=(query:(language:kuery,query:'flow_run_id%20:%20%223c32c202-9955-4b90-b936-5fbd34f1a6d5%22"
+        "%20or%20trace_id%20:%20%223c32c20299554b90b9365fbd34f1a6d5%22'))",
+        "Grafana": "https://grafana.example.com/d/otel-prefect-flow?from=1795616607500&to=1795616760000",
+    }
+    assert links.elsewhere({}, trace_id, 0, 1) == {}

@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from otel_prefect import ids, links
 from otel_prefect.commands.cli import CommandError
-from otel_prefect.commands.sources.source import SLACK_SECONDS, NoTrace, prefect
+from otel_prefect.commands.sources.source import SLACK_SECONDS, NoTrace, elsewhere
 from otel_prefect.view import log_lines, transaction_search, xray
 
 if TYPE_CHECKING:
@@ -103,9 +103,9 @@ class Aws:
             return [], f"logs:FilterLogEvents on {self.group}: {error}"
 
     def places(self, execution: Execution) -> dict[str, str]:
-        """Return links into AWS's consoles and to Prefect."""
+        """Return links into AWS's consoles, to Prefect, and to what else is configured."""
         trace_id = int(execution.trace_id, 16)
         consoles = links.of_run(
             self.session.region_name, self.group, trace_id, execution.start, execution.end
         )
-        return consoles | prefect(execution)
+        return consoles | elsewhere(execution)

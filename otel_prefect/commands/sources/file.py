@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from otel_prefect.commands.cli import CommandError
-from otel_prefect.commands.sources.source import NoTrace, prefect
+from otel_prefect.commands.sources.source import NoTrace, elsewhere
 from otel_prefect.view import otlp_json
 
 if TYPE_CHECKING:
@@ -54,5 +54,5 @@ class File:
         return [], ""
 
     def places(self, execution: Execution) -> dict[str, str]:
-        """Return a link to Prefect."""
-        return prefect(execution)
+        """Return links to Prefect and what else is configured."""
+        return elsewhere(execution)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from opensearchpy.exceptions import OpenSearchException
 
 from otel_prefect.commands.cli import CommandError
-from otel_prefect.commands.sources.source import SLACK_SECONDS, NoTrace, prefect
+from otel_prefect.commands.sources.source import SLACK_SECONDS, NoTrace, elsewhere
 from otel_prefect.view import opensearch
 
 if TYPE_CHECKING:
@@ -55,5 +55,5 @@ class OpenSearch:
         return [line for line in found if start - SLACK_SECONDS <= line.time <= end + SLACK_SECONDS], ""
 
     def places(self, execution: Execution) -> dict[str, str]:
-        """Return a link to Prefect."""
-        return prefect(execution)
+        """Return links to Prefect and what else is configured."""
+        return elsewhere(execution)

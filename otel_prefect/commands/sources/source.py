@@ -62,11 +62,13 @@ class Source(Protocol):
         """Return what shows an execution too: names and addresses."""
 
 
-def prefect(execution: Execution) -> dict[str, str]:
-    """Return where Prefect shows a run, where its API is told."""
+def elsewhere(execution: Execution) -> dict[str, str]:
+    """Return where Prefect, OpenSearch Dashboards and Grafana show a run, as far as they are configured."""
+    trace_id = int(execution.trace_id, 16)
+    others = links.elsewhere(os.environ, trace_id, execution.start, execution.end)
     try:
         ui = links.prefect_ui(prefect_api.of_environment(os.environ).base)
     except ValueError:
-        return {}
-    run_id = ids.show_uuid(ids.flow_run_id(int(execution.trace_id, 16)))
-    return {} if ui is None else {"Prefect": links.prefect_flow_run(ui, run_id)}
+        return others
+    run_id = ids.show_uuid(ids.flow_run_id(trace_id))
+    return others if ui is None else {"Prefect": links.prefect_flow_run(ui, run_id), **others}
