@@ -22,6 +22,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from demo import prometheus
+from tests.support import segment_documents
 
 NO_DIMENSIONS = {"flow_run_id", "flow_run_name", "xray_trace_id"}
 ROOT = Path(__file__).resolve().parents[2]
@@ -276,6 +277,26 @@ def test_every_segment_carries_the_flow_run_id_as_an_annotation(demo: Demo, span
         if span.document.get("annotations", {}).get("flow_run_id") != flow_run_id
     ]
     assert without == []
+
+
+def test_every_document_is_by_the_rules_of_x_ray(demo: Demo) -> None:
+    assert segment_documents.problems(demo.read_back("x-ray")) == []
+
+
+def test_the_log_of_a_run_is_found_from_each_of_its_segments(spans: dict[str, Span]) -> None:
+    groups = [
+        span.document["aws"].get("cloudwatch_logs")
+        for span in spans.values()
+        if span.is_process and span.document["aws"].get("xray", {}).get("sdk", "").startswith("opentelemetry")
+    ]
+    assert len(groups) == 6
+    assert all(group == [{"log_group": "/otel-prefect"}] for group in groups)
+
+
+def test_calls_of_s3_are_calls_of_aws(spans: dict[str, Span]) -> None:
+    calls = [span.document for span in spans.values() if span.name.lower() == "s3"]
+    assert len(calls) == 6
+    assert {call.get("namespace") for call in calls} == {"aws"}
 
 
 def test_every_span_has_ended_after_it_began_and_none_is_at_fault(spans: dict[str, Span]) -> None:

@@ -192,7 +192,7 @@ TOO_MUCH: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             "name": LARGE,
             "attributes": otlp.key_values({f"key {n}": {"y": "x" * 3000} for n in range(120)}),
             "events": [exception(LARGE) for _ in range(100)],
-            "links": [{"traceId": otlp._id(TRACE), "spanId": otlp._id("00000000000000ff")}] * 128,
+            "links": [{"traceId": otlp.id_(TRACE), "spanId": otlp.id_("00000000000000ff")}] * 128,
         },
     ),
 }

@@ -101,7 +101,7 @@ TOO_MUCH: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "128 links, as many as an SDK allows": (
         {},
         {
-            "links": [{"traceId": otlp._id(TRACE), "spanId": otlp._id(PARENT)}] * 128,
+            "links": [{"traceId": otlp.id_(TRACE), "spanId": otlp.id_(PARENT)}] * 128,
             "attributes": {"x": LARGE},
         },
     ),

@@ -36,7 +36,7 @@ def _value(value: Any) -> dict[str, Any]:
     return {"stringValue": value}
 
 
-def _id(digits: str) -> str:
+def id_(digits: str) -> str:
     return base64.b64encode(bytes.fromhex(digits)).decode()
 
 
@@ -54,9 +54,9 @@ def span(name: str, trace_id: str, span_id: str, parent: str = "", **fields: Any
     end = time.time_ns()
     return {
         "name": name,
-        "traceId": _id(trace_id),
-        "spanId": _id(span_id),
-        "parentSpanId": _id(parent),
+        "traceId": id_(trace_id),
+        "spanId": id_(span_id),
+        "parentSpanId": id_(parent),
         "kind": fields.pop("kind", INTERNAL),
         "flags": fields.pop("flags", LOCAL_PARENT),
         "startTimeUnixNano": end - 250_000_000,
@@ -83,7 +83,7 @@ def record(body: Any, **fields: Any) -> dict[str, Any]:
     attributes = fields.pop("attributes", {})
     now = time.time_ns()
     ids = {
-        name: _id(fields.pop(key))
+        name: id_(fields.pop(key))
         for key, name in (("trace_id", "traceId"), ("span_id", "spanId"))
         if key in fields
     }
