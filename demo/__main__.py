@@ -39,7 +39,7 @@ _OURS = frozenset(
             "prefect",
         ),
         "prometheus",
-        *("readback", "sidecar", "summary.json", "witness"),
+        *("readback", "sidecar", "summary.json", "trace.html", "witness"),
     }
 )
 
@@ -89,7 +89,7 @@ def _run_and_show(processes: Processes, folder: Path, stack: ExitStack, console:
     with suppress(ValueError):
         summary = summary.relative_to(Path.cwd())
     console.print(f"[dim]the same for machines: {summary}; logs of all parts: {summary.parent / 'logs'}[/]")
-    _link(console, result.dashboard)
+    _link(console, result.seen.page if result.seen else None, result.dashboard)
     return 0 if result.ledger.lost == 0 else 1
 
 
@@ -97,7 +97,7 @@ def _fail_and_show(processes: Processes, folder: Path, stack: ExitStack, console
     failure = fail(processes, folder, stack, _stopwatch(console))
     console.print()
     report.show_failure(console, failure)
-    _link(console, failure.dashboard)
+    _link(console, failure.seen.page, failure.dashboard)
     return 0
 
 
@@ -106,9 +106,10 @@ def _stopwatch(console: Console) -> Callable[[str], None]:
     return lambda line: console.print(f"[dim]{time.monotonic() - began:5.1f} s[/]  {line}", soft_wrap=True)
 
 
-def _link(console: Console, page: Path | None) -> None:
-    if page is not None:
-        console.print(f"the run on the dashboards: {page.as_uri()}", soft_wrap=True)
+def _link(console: Console, trace: Path | None, dashboard: Path | None) -> None:
+    for said, page in (("in a browser", trace), ("on the dashboards", dashboard)):
+        if page is not None:
+            console.print(f"the run {said}: {page.as_uri()}", soft_wrap=True)
 
 
 @contextmanager

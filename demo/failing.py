@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from demo.readback import Trace
     from demo.receivers import Incident, StandIns
+    from demo.seen import Seen
     from demo.stage import Say, Stage
 
 _SOURCE: Final = "crm"
@@ -48,12 +48,12 @@ class Failure:
 
     Attributes:
         story: what happened.
-        trace: of the run that failed, from X-Ray.
+        seen: the run that failed, as `otel-prefect trace` shows it.
         dashboard: the page that was written.
     """
 
     story: Story
-    trace: Trace
+    seen: Seen
     dashboard: Path
 
 

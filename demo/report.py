@@ -11,7 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from demo import readback, waterfall
+from demo import readback
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from demo.failing import Failure
     from demo.ledger import Ledger
     from demo.readback import Trace
+    from demo.seen import Seen
 
 _LINES_EACH: Final = 2
 _MISSING_EACH: Final = 5
@@ -40,6 +41,7 @@ class Result:
         ledger: what is missing and what is there too often.
         seconds: from the demo's start until all was read back.
         dashboard: the page that was written of the run's own numbers.
+        seen: the run as `otel-prefect trace` shows it.
     """
 
     flow_run: dict[str, Any]
@@ -49,6 +51,7 @@ class Result:
     ledger: Ledger
     seconds: float = 0.0
     dashboard: Path | None = None
+    seen: Seen | None = None
     _order: dict[str, int] = field(default_factory=dict)
 
     def log_counts(self) -> dict[str, Counter[str]]:
@@ -102,7 +105,8 @@ def show(console: Console, result: Result) -> None:
     """Print the result for a person."""
     console.print(_head(result))
     console.rule("[bold]the run in X-Ray[/]  [dim]BatchGetTraces[/]", align="left", style="dim")
-    console.print(waterfall.draw(result.trace))
+    if result.seen is not None:
+        console.print(result.seen.waterfall())
     console.print()
     console.rule("[bold]log records found by the flow run id[/]", align="left", style="dim")
     console.print(_counts(result))
@@ -116,8 +120,8 @@ def show(console: Console, result: Result) -> None:
 def show_failure(console: Console, failure: Failure) -> None:
     """Print for a person how a broken ingestion was told of."""
     story = failure.story
-    console.rule(f"[bold]{story.failed['name']} in X-Ray[/]", align="left", style="dim")
-    console.print(waterfall.draw(failure.trace))
+    console.print(f"[dim]$ otel-prefect trace {story.failed['name']}[/]")
+    console.print(failure.seen.whole())
     console.print()
     facts = Table.grid(padding=(0, 2))
     facts.add_row("told", Text(str(story.incident.payload["summary"]), style="bold red"))
@@ -143,7 +147,7 @@ def _head(result: Result) -> Panel:
 
 def _counts(result: Result) -> Table:
     counts = result.log_counts()
-    styles = waterfall.colours(result.trace)
+    styles = result.seen.colours() if result.seen else {}
     table = Table(box=None, padding=(0, 2), header_style="dim")
     table.add_column("process")
     for destination in counts:
@@ -164,7 +168,7 @@ def _lines(result: Result) -> Table:
     chosen = [
         event for events in by_service.values() for event in sorted(events, key=_seriousness)[:_LINES_EACH]
     ]
-    styles = waterfall.colours(result.trace)
+    styles = result.seen.colours() if result.seen else {}
     table = Table.grid(padding=(0, 1), expand=True)
     table.add_column(no_wrap=True, style="dim")
     table.add_column(no_wrap=True)

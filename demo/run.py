@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
-from demo import failing, ledger, own_logs, page, pipeline, readback, telemetry, witness
+from demo import failing, ledger, own_logs, page, pipeline, readback, seen, telemetry, witness
 from demo.failing import Failure
 from demo.report import Result
 from demo.stage import set_up
@@ -54,6 +54,7 @@ def run(processes: Processes, folder: Path, stack: ExitStack, say: Say) -> Resul
     accounts = stage.sidecar.drain()
     say("reading it back from X-Ray, CloudWatch Logs and OpenSearch")
     result = _read_back(stage, flow_run["id"], accounts)
+    result.seen = seen.see(stage.aws, flow_run["id"], folder / "trace.html")
     result.dashboard = _dashboard(stage, folder)
     result.seconds = time.monotonic() - began
     return result
@@ -67,8 +68,8 @@ def fail(processes: Processes, folder: Path, stack: ExitStack, say: Say) -> Fail
     stage = set_up(processes, folder, stack, say)
     story = failing.tell(stage, lambda: _run_flow(stage), say)
     stage.sidecar.drain()
-    trace = readback.xray(stage.aws.client("xray"), story.failed["id"])
-    return Failure(story, trace, _dashboard(stage, folder))
+    failed = seen.see(stage.aws, story.failed["id"], folder / "trace.html")
+    return Failure(story, failed, _dashboard(stage, folder))
 
 
 def _dashboard(stage: Stage, folder: Path) -> Path:

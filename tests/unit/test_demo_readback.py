@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import io
 import json
-import re
 from typing import Any
 
-from rich.console import Console
-
-from demo import readback, waterfall
-from demo.readback import Trace
+from demo import readback
 
 RUN_ID = "3c32c202-9955-4b90-b936-5fbd34f1a6d5"
 TRACE_ID = "1-3c32c202-99554b90b9365fbd34f1a6d5"
@@ -91,41 +86,3 @@ def test_another_traces_segments_are_left_out() -> None:
 def test_a_fault_is_told_before_an_error() -> None:
     trace = read(document("a", fault=True, error=True), document("b", error=True), document("c"))
     assert [trace.segments[each].status for each in "abc"] == ["fault", "error", "ok"]
-
-
-def drawn(trace: Trace, width: int) -> list[str]:
-    output = io.StringIO()
-    Console(width=width, file=output, color_system=None).print(waterfall.draw(trace))
-    return output.getvalue().rstrip().splitlines()
-
-
-def test_the_waterfall_has_a_line_for_each_span_under_its_parent_in_order_of_start() -> None:
-    trace = read(
-        document("second", "flow", start_time=1.5, type="subsegment"),
-        document("flow", annotations={"operation": "daily-sales"}),
-        document("job", "first", start_time=1.2, fault=True, annotations={"source": "shop"}),
-        document("first", "flow", start_time=1.1, end_time=1.4, type="subsegment"),
-    )
-    lines = drawn(trace, 120)
-    # A label ends where two blanks or a bar begin.
-    assert [re.split("  | ?[█-▏▐▕]", line)[0] for line in lines] == [
-        "flow daily-sales",
-        "├ first",
-        "│ └ job [shop]",
-        "└ second",
-    ]
-    assert "fault" in lines[2]
-    assert "1.00 s" in lines[0]
-    assert "300 ms" in lines[1]
-
-
-def test_the_waterfall_never_exceeds_the_terminal() -> None:
-    trace = read(document("flow", name="a-very-long-name-" * 20), document("short", "flow", end_time=1.0001))
-    for width in (60, 100, 140):
-        lines = drawn(trace, width)
-        assert len(lines) == 2
-        assert all(len(line) <= width for line in lines)
-
-
-def test_a_trace_without_segments_draws_nothing() -> None:
-    assert drawn(Trace(TRACE_ID), 80) == []
