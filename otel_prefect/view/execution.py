@@ -83,6 +83,11 @@ class Span:
     exceptions: tuple[Caught, ...] = ()
 
     @property
+    def is_attempt(self) -> bool:
+        """Whether it is one attempt of a flow or task run that is tried again."""
+        return bool(self.attributes.get(semconv.PREFECT_RUN_TYPE) == semconv.RUN_TYPE_ATTEMPT)
+
+    @property
     def label(self) -> str:
         """The process that it is the first span of, with its source; else its name."""
         source = self.attributes.get(semconv.SOURCE)
@@ -139,13 +144,37 @@ class Execution:
         """Whether a span has not ended."""
         return any(span.end is None for span in self.spans.values())
 
+    def above(self, span: Span) -> Span | None:
+        """Return what a span is under; None where it stands at the top, or where that is missing.
+
+        That is its parent, or the attempt in which it was done: the first attempt of a run has a span only
+        when it has failed, so that what was done in it is beside it.
+        """
+        return self.spans.get(self._adopted.get(span.id) or span.parent_id or "")
+
+    @cached_property
+    def _adopted(self) -> dict[str, str]:
+        """By the id of a span that is beside an attempt: the id of the attempt in which it began."""
+        attempts: dict[str | None, list[Span]] = defaultdict(list)
+        for span in self.spans.values():
+            if span.is_attempt:
+                attempts[span.parent_id].append(span)
+        return {
+            span.id: attempt.id
+            for span in self.spans.values()
+            if not span.is_attempt
+            for attempt in attempts.get(span.parent_id, ())
+            if attempt.start <= span.start < attempt.until(self.end)
+        }
+
     @cached_property
     def _children(self) -> dict[str | None, list[Span]]:
         found: dict[str | None, list[Span]] = defaultdict(list)
         for span in sorted(self.spans.values(), key=lambda each: (each.start, each.id)):
-            found[span.parent_id if span.parent_id in self.spans else None].append(span)
+            above = self.above(span)
+            found[above.id if above else None].append(span)
         in_rings = self._in_rings(found)
-        for parent_id in {span.parent_id for span in in_rings}:
+        for parent_id in {above.id for above in map(self.above, in_rings) if above}:
             found[parent_id] = [span for span in found[parent_id] if span not in in_rings]
         found[None] = sorted([*found[None], *in_rings], key=lambda each: (each.start, each.id))
         return found
@@ -205,8 +234,9 @@ class Execution:
         """By span id: the id of the first span of its process."""
         found: dict[str, str] = {}
         for _, span in self.walk():
-            above = found.get(span.parent_id or "")
-            found[span.id] = span.id if span.service is not None or above is None else above
+            above = self.above(span)
+            first = found.get(above.id) if above else None
+            found[span.id] = span.id if span.service is not None or first is None else first
         return found
 
     def process(self, span: Span) -> Span:

@@ -54,8 +54,9 @@ def failures(execution: Execution) -> list[Failure]:
     bad = {span.id for span in execution.spans.values() if span.status.is_bad}
     has_bad_below: set[str] = set()
     for _, span in reversed(list(execution.walk())):
-        if (span.id in bad or span.id in has_bad_below) and span.parent_id is not None:
-            has_bad_below.add(span.parent_id)
+        above = execution.above(span)
+        if (span.id in bad or span.id in has_bad_below) and above is not None:
+            has_bad_below.add(above.id)
     first = [span for span in execution.spans.values() if span.id in bad and span.id not in has_bad_below]
     alike: dict[tuple[str, ...], list[Span]] = {}
     for span in sorted(first, key=lambda each: each.until(each.start)):
@@ -76,11 +77,11 @@ def _likeness(execution: Execution, span: Span) -> tuple[str, ...]:
 
 def _is_recovered(execution: Execution, span: Span) -> bool:
     """Tell whether a span above it ended well: a run that was tried again, code that caught it."""
-    above = execution.spans.get(span.parent_id or "")
+    above = execution.above(span)
     seen = {span.id}
     while above is not None and above.id not in seen:
         if above.status is Status.OK:
             return True
         seen.add(above.id)
-        above = execution.spans.get(above.parent_id or "")
+        above = execution.above(above)
     return False

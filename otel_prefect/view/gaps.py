@@ -48,7 +48,7 @@ def named(execution: Execution, path: Sequence[Step]) -> Iterator[tuple[Step, Ki
     for number, step in enumerate(path):
         after = _child(execution, step.span, path[number + 1].span) if number + 1 < len(path) else None
         before = _child(execution, step.span, path[number - 1].span) if number else None
-        yield step, *_kind(before, after, execution.process(step.span).service)
+        yield step, *_kind(step.span, before, after, execution.process(step.span).service)
 
 
 @dataclass(frozen=True)
@@ -85,9 +85,9 @@ def shares(execution: Execution, path: Sequence[Step]) -> list[Share]:
     return [Share(*work, each, each / whole) for work, each in longest]
 
 
-def _kind(before: Span | None, after: Span | None, own: str | None) -> tuple[Kind, str]:
-    if before is not None and after is not None and before.status.is_bad and before.name == after.name:
-        return Kind.RETRY, after.service or after.name
+def _kind(span: Span, before: Span | None, after: Span | None, own: str | None) -> tuple[Kind, str]:
+    if before is not None and after is not None and before.status.is_bad and _is_the_same(before, after):
+        return Kind.RETRY, after.service or (span.name if after.is_attempt else after.name)
     # A segment of X-Ray's SDK has its process's name, and is none of its own.
     if after is not None and after.service not in (None, own):
         return Kind.START, after.service or ""
@@ -96,13 +96,15 @@ def _kind(before: Span | None, after: Span | None, own: str | None) -> tuple[Kin
     return Kind.OWN, ""
 
 
+def _is_the_same(one: Span, other: Span) -> bool:
+    return one.name == other.name or (one.is_attempt and other.is_attempt)
+
+
 def _child(execution: Execution, span: Span, other: Span) -> Span | None:
     """Return the child of a span that another one is or is below of."""
-    seen = set()
-    while other.parent_id != span.id:
-        above = execution.spans.get(other.parent_id or "")
-        if above is None or other.id in seen:
-            return None
+    seen: set[str] = set()
+    above = execution.above(other)
+    while above is not None and above.id != span.id and other.id not in seen:
         seen.add(other.id)
-        other = above
-    return other
+        other, above = above, execution.above(above)
+    return other if above is not None and above.id == span.id else None

@@ -35,7 +35,7 @@ def document(id_: str, parent: str | None = None, **more: Any) -> dict[str, Any]
     return made if parent is None else {**made, "parent_id": parent}
 
 
-def read(*documents: dict[str, Any]) -> Trace:
+def read(*documents: dict[str, Any]) -> readback.Trace:
     return readback.xray(XRay(*documents), RUN_ID)
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_prefect.view.execution import Execution, Span
+from otel_prefect.view.execution import Execution, Span, Status
 from tests.support.view import TRACE_ID, execution, span
 
 IDS = st.sampled_from("abcdefgh")
@@ -80,3 +82,30 @@ def test_every_span_is_walked_once_and_has_a_process(spans: list[Span]) -> None:
     for each in made.spans.values():
         assert made.process(each).id in made.spans
     assert made.start <= made.end
+
+
+def attempt(number: int, start: float, end: float, *, failed: bool) -> Span:
+    """An attempt of `run`, as the library tells it."""
+    made = span(f"attempt {number}", start, end, "run", status=Status.FAULT if failed else Status.OK)
+    return replace(made, attributes={"prefect.run.type": "attempt"})
+
+
+def test_what_was_done_in_an_attempt_is_under_it_even_if_it_was_told_beside_it() -> None:
+    made = execution(
+        span("run", 0, 10),
+        attempt(1, 1, 4, failed=True),
+        span("program", 2, 3.9, "run", service="ingest"),
+        span("before", 0, 0.5, "run"),
+        span("between", 4, 5, "run"),
+        attempt(2, 6, 9, failed=False),
+    )
+    assert [(depth, each.name) for depth, each in made.walk()] == [
+        (0, "run"),
+        (1, "before"),
+        (1, "attempt 1"),
+        (2, "program"),
+        (1, "between"),
+        (1, "attempt 2"),
+    ]
+    assert made.spans["program"].parent_id == "run"
+    assert made.missing_parents == set()

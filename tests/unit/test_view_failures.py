@@ -66,3 +66,15 @@ def test_where_a_span_is_bad_something_is_told(spans: list[Span]) -> None:
     if has_bad and not in_a_ring:
         assert failures(made)
     assert all(each.count >= 1 for each in failures(made))
+
+
+def test_an_attempt_has_its_failure_from_what_was_done_in_it() -> None:
+    failed = replace(
+        span("attempt 1", 1, 4, "run", status=Status.FAULT), attributes={"prefect.run.type": "attempt"}
+    )
+    made = execution(
+        span("run", 0, 10, status=Status.FAULT),
+        failed,
+        span("program", 2, 3.9, "run", service="ingest", status=Status.FAULT),
+    )
+    assert [each.span.name for each in failures(made)] == ["program"]

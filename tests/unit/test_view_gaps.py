@@ -64,3 +64,15 @@ def test_every_step_is_named(spans: list[Span]) -> None:
     made = Execution(TRACE_ID, spans)
     path = critical_path(made)
     assert [step for step, _, _ in named(made, path)] == path
+
+
+def test_between_two_attempts_of_a_run_it_waited_to_be_tried_again() -> None:
+    attempts = [
+        replace(
+            span(f"attempt {n}", start, end, "task load", status=Status.FAULT if n == 1 else Status.OK),
+            attributes={"prefect.run.type": "attempt"},
+        )
+        for n, start, end in ((1, 0, 3), (2, 5, 10))
+    ]
+    made = execution(span("task load", 0, 10), *attempts)
+    assert told(made)[1] == ("task load", "until task load was tried again", 2)

@@ -61,10 +61,10 @@ def label(span: Span, colour: str) -> list[tuple[str, str]]:
 
 def log(lines: Iterable[Line]) -> Table:
     """Return log lines, each by its first line."""
-    table = Table.grid(padding=(0, 1))
+    table = Table.grid(padding=(0, 1), expand=True)
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
-    table.add_column(overflow="ellipsis", no_wrap=True)
+    table.add_column(overflow="ellipsis", no_wrap=True, ratio=1)
     for line in lines:
         style = LEVELS.get(line.level, "")
         table.add_row(
