@@ -117,18 +117,3 @@ def seconds(text: str) -> float | None:
     except ValueError:
         return None
     return whole.timestamp() + float(f"0{found[2] or ''}")
-
-
-def around(all_lines: Iterable[Line], service: str | None, time: float, count: int = 10) -> list[Line]:
-    """Return the lines of a process about a time: most of those before it, and a few after.
-
-    Args:
-        all_lines: by time.
-        service: name of the process; None: of all.
-        time: seconds since 1970.
-        count: how many lines at most.
-    """
-    own = [line for line in all_lines if service is None or line.service == service]
-    after = next((number for number, line in enumerate(own) if line.time > time), len(own))
-    last = min(len(own), max(after + count // 4, count))
-    return own[max(0, last - count) : last]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_prefect.view.log_lines import Line, around, lines
+from otel_prefect.view.log_lines import lines
 from tests.unit.test_view_segments import JSON
 
 
@@ -41,11 +41,3 @@ def test_what_is_no_record_is_left_out() -> None:
 @given(st.lists(st.text() | st.dictionaries(st.sampled_from(["timestamp", "message"]), JSON).map(json.dumps)))
 def test_nothing_that_comes_breaks_it(texts: list[str]) -> None:
     assert len(list(lines(texts))) <= len(texts)
-
-
-def test_the_lines_around_a_time_are_those_of_its_process_and_most_are_before() -> None:
-    said = [Line(n, "INFO", "ab"[n % 2], str(n)) for n in range(100)]
-    assert [line.message for line in around(said, "a", 50)] == [str(n) for n in range(36, 56, 2)]
-    assert [line.message for line in around(said, None, -1, count=4)] == ["0", "1", "2", "3"]
-    assert [line.message for line in around(said, None, 1000, count=4)] == ["96", "97", "98", "99"]
-    assert around([], "a", 0) == []

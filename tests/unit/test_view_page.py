@@ -35,15 +35,14 @@ def test_a_short_log_stays_whole() -> None:
     assert kept(lines, 5) == lines
 
 
-def test_a_line_out_of_spans_is_its_process_s_that_had_begun_last() -> None:
+def test_a_line_is_its_span_s_or_else_its_process_s() -> None:
     run = execution(
         span("flow", 0, 20, service="flow"),
         span("a", 1, 4, "flow", service="ingest"),
-        span("b", 5, 9, "flow", service="ingest"),
+        span("below", 2, 3, "a"),
     )
-    lines = [line(0.5), line(4.5), line(9.5), line(2, span_id="flow"), line(2, service="nobody")]
-    numbers = [each[4] for each in data(run, [], lines, 20)["lines"]]
-    assert numbers == [1, 1, 2, 0, -1]
+    lines = [line(0.5), line(2, span_id="below"), line(2, span_id="lost"), line(2, service="nobody")]
+    assert [each[4] for each in data(run, [], lines, 20)["lines"]] == [1, 2, 1, -1]
 
 
 def test_attributes_of_the_process_are_told_once() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -11,6 +10,7 @@ from otel_prefect.view import gaps
 from otel_prefect.view.attempts import attempts
 from otel_prefect.view.critical_path import seconds_by_span
 from otel_prefect.view.execution import Status
+from otel_prefect.view.log_of_processes import with_processes
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Mapping, Sequence
@@ -120,27 +120,13 @@ def _attributes(pairs: _Table, span: Span, process: Span) -> list[int]:
 
 def _lines(execution: Execution, numbers: Mapping[str, int], lines: Sequence[Line]) -> list[list[Any]]:
     """Return lines, each with the span that it was said in, or else the process that said it."""
-    by_service: dict[str | None, list[Span]] = defaultdict(list)
-    for process in execution.processes():
-        by_service[process.service].append(process)
     return [
         [
             _ms(line.time - execution.start),
             line.level,
             line.service,
             line.message,
-            numbers.get(line.span_id or "", _process_of(line, by_service, numbers)),
+            numbers.get(line.span_id or "", -1 if process is None else numbers[process.id]),
         ]
-        for line in lines
+        for line, process in with_processes(execution, lines)
     ]
-
-
-def _process_of(
-    line: Line, by_service: Mapping[str | None, Sequence[Span]], numbers: Mapping[str, int]
-) -> int:
-    """Return the last process of the line's service that had begun by then; -1 where there is none."""
-    spans = by_service.get(line.service, ())
-    if not spans:
-        return -1
-    begun = bisect_right(spans, line.time, key=lambda span: span.start)
-    return numbers[spans[max(begun - 1, 0)].id]

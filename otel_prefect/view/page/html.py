@@ -11,9 +11,10 @@ from string import Template
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_prefect import __version__, ids, semconv
-from otel_prefect.view import gaps, log_lines
+from otel_prefect.view import gaps
 from otel_prefect.view.critical_path import critical_path
 from otel_prefect.view.failures import failures
+from otel_prefect.view.log_of_processes import around
 from otel_prefect.view.page.data import data, kept
 from otel_prefect.view.words import clock, duration, moment
 
@@ -174,9 +175,7 @@ def _failure_parts(execution: Execution, failure: Failure, lines: Sequence[Line]
     for caught in span.exceptions[:1]:
         if caught.stack:
             yield f"<pre>{escape(chr(10).join(caught.stack[-_MOST_FRAMES:]))}</pre>"
-    near = (
-        log_lines.around(lines, process.service, span.until(execution.end)) if not failure.recovered else []
-    )
+    near = around(execution, lines, process, span.until(execution.end))
     if near:
         yield '<table class="log"><caption>its log at that time (UTC)</caption>'
         yield from (_line(line) for line in near)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 
-from otel_prefect.view import log_lines
+from otel_prefect.view.log_of_processes import around
 from otel_prefect.view.terminal.style import BAD, log, process_name
 
 if TYPE_CHECKING:
@@ -58,7 +58,6 @@ def _failure(execution: Execution, failure: Failure) -> Text:
 
 
 def _said(execution: Execution, span: Span, lines: Sequence[Line]) -> Iterator[RenderableType]:
-    service = execution.process(span).service
-    near = log_lines.around(lines, service, span.until(execution.end))
+    near = around(execution, lines, execution.process(span), span.until(execution.end))
     if near:
         yield log(near)
