@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.util
 import re
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from otel_prefect import semconv
+from otel_prefect.commands import logs, runs, trace
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -40,3 +42,12 @@ def test_every_variable_stands_in_the_table() -> None:
 def test_links_to_files_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:|#)([^)#]+)", page.read_text()):
         assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize("command", [trace, logs, runs], ids=["trace", "logs", "runs"])
+def test_every_option_of_the_trace_view_is_on_its_page(command: Any) -> None:
+    parser = argparse.ArgumentParser(add_help=False)
+    command.configure(parser)
+    options = {option for action in parser._actions for option in action.option_strings}
+    page = (DOCS / "trace.md").read_text()
+    assert sorted(option for option in options if f"`{option}" not in page) == []
