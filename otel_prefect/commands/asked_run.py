@@ -119,8 +119,8 @@ def _named(name: str, flow: str | None) -> Run:
         raise CommandError(f"{error}{_near(api, name)}") from error
 
 
-def execution(source: Source, wanted: Asked) -> tuple[Execution, int]:
-    """Return what a source has of a run, and how many parts of it were not understood.
+def execution(source: Source, wanted: Asked) -> Execution:
+    """Return what a source has of a run.
 
     Raises:
         CommandError: it has nothing, or cannot be read; the text says what Prefect knows of such a run.

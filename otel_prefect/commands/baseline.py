@@ -42,7 +42,7 @@ def baseline(source: Source, execution: Execution, other: str, hours: float) -> 
     found = _MEDIAN.fullmatch(other)
     if found:
         return compare.median(_completed(source, execution, int(found[1] or _RUNS)))
-    before, _ = asked_run.execution(source, asked_run.asked(other, hours=hours))
+    before = asked_run.execution(source, asked_run.asked(other, hours=hours))
     return compare.one(before, before.name)
 
 
@@ -69,6 +69,6 @@ def _completed(source: Source, execution: Execution, count: int) -> list[Executi
 
 def _trace(source: Source, run: Run) -> Execution | None:
     try:
-        return source.execution(run.trace_id, run.start or 0.0)[0]
+        return source.execution(run.trace_id, run.start or 0.0)
     except NoTrace:
         return None

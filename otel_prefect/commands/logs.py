@@ -99,7 +99,7 @@ def _new(lines: Iterable[Line], printed: Counter[int]) -> list[Line]:
 
 def _has_ended(source: Source, run: Asked) -> bool:
     try:
-        execution, _ = source.execution(run.trace_id, run.since)
+        execution = source.execution(run.trace_id, run.since)
     except CommandError:
         # Not there yet, or not to be seen: then it goes on until somebody ends it.
         return False

@@ -99,7 +99,7 @@ def _observed(found: list[Recent], args: argparse.Namespace) -> dict[str, Observ
 
 def _read(source: Source, run: Recent, price: float) -> Observed | None:
     try:
-        execution, _ = source.execution(run.trace_id, run.start)
+        execution = source.execution(run.trace_id, run.start)
     except NoTrace:
         return None
     lines, unread = source.lines(run.trace_id, execution.start, execution.end)

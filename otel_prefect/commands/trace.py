@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from otel_prefect.view.log_lines import Line
 
 _FOLLOW_SECONDS: Final = 2.0
+_ARRIVING_SECONDS: Final = 10.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -62,7 +63,8 @@ def main(args: argparse.Namespace) -> int:
         # Who has seen enough gets what is known by then.
         with suppress(KeyboardInterrupt):
             _follow(source, wanted)
-    execution, odd = asked_run.execution(source, wanted)
+    execution = asked_run.execution(source, wanted)
+    _note_that_it_has_just_ended(execution)
     if args.compare:
         before = baseline.baseline(source, execution, args.compare, args.hours)
         asked_run.console().print(_difference(execution, before))
@@ -74,9 +76,12 @@ def main(args: argparse.Namespace) -> int:
         sys.stdout.write(json.dumps(summary.summary(execution, time.time()), indent=2) + "\n")
     else:
         _show(source, execution, args)
-    if odd:
-        sys.stderr.write(f"otel-prefect: {odd} parts of the trace were not understood\n")
     return 0
+
+
+def _note_that_it_has_just_ended(execution: Execution) -> None:
+    if not execution.in_progress and time.time() - execution.end < _ARRIVING_SECONDS:
+        execution.notes.append("the run has just ended, and spans and log lines may still be on their way")
 
 
 def _follow(source: Source, wanted: Asked) -> None:
@@ -89,7 +94,7 @@ def _follow(source: Source, wanted: Asked) -> None:
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while True:
             try:
-                execution, _ = source.execution(wanted.trace_id, wanted.since)
+                execution = source.execution(wanted.trace_id, wanted.since)
             except NoTrace:
                 live.update("waiting until it is there", refresh=True)
             else:

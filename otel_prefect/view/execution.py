@@ -104,6 +104,11 @@ class Execution:
 
     What is not as it should be is kept and does no harm: a span whose parent is missing stands at the top,
     and so does each span of a ring.
+
+    Attributes:
+        trace_id: 32 hex digits.
+        spans: by their ids.
+        notes: what whoever looks at it should know of how whole it is, each a sentence without a full stop.
     """
 
     def __init__(self, trace_id: str, spans: Iterable[Span]) -> None:
@@ -115,6 +120,7 @@ class Execution:
         """
         self.trace_id = trace_id
         self.spans: dict[str, Span] = {}
+        self.notes: list[str] = []
         for span in spans:
             known = self.spans.get(span.id)
             if known is None or (known.end is None and span.end is not None):
@@ -128,6 +134,14 @@ class Execution:
             for span in self.spans.values()
             if span.parent_id is not None and span.parent_id not in self.spans
         }
+
+    def incomplete(self) -> list[str]:
+        """Return what is missing of it, as far as is known: its notes, and the spans that are not there."""
+        missing = len(self.missing_parents)
+        if not missing:
+            return self.notes
+        said = "span that others are under is" if missing == 1 else "spans that others are under are"
+        return [*self.notes, f"{missing} {said} not there"]
 
     @cached_property
     def start(self) -> float:

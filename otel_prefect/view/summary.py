@@ -29,6 +29,7 @@ def summary(execution: Execution, now: float | None = None) -> dict[str, Any]:
         "seconds": until - execution.start,
         "in_progress": execution.in_progress,
         "missing_parents": sorted(execution.missing_parents),
+        "incomplete": execution.incomplete(),
         "failures": [_failure(execution, each) for each in failures(execution)],
         "spans": [
             {

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 from otel_prefect.view import segments
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from otel_prefect.view.execution import Execution
 
 
@@ -27,11 +25,11 @@ def execution(xray: Any, xray_trace_id: str) -> tuple[Execution, int]:
         botocore.exceptions.BotoCoreError: X-Ray cannot be reached, or there are no credentials.
         ValueError: that is no trace id of X-Ray's.
     """
-    return segments.execution(xray_trace_id, _documents(xray, xray_trace_id))
-
-
-def _documents(xray: Any, xray_trace_id: str) -> Iterator[str]:
-    for page in xray.get_paginator("batch_get_traces").paginate(TraceIds=[xray_trace_id]):
-        for trace in page.get("Traces", ()):
-            for segment in trace.get("Segments", ()):
-                yield segment.get("Document", "")
+    pages = xray.get_paginator("batch_get_traces").paginate(TraceIds=[xray_trace_id])
+    traces = [trace for page in pages for trace in page.get("Traces", ())]
+    texts = [segment.get("Document", "") for trace in traces for segment in trace.get("Segments", ())]
+    found, odd = segments.execution(xray_trace_id, texts)
+    if any(trace.get("LimitExceeded") for trace in traces):
+        # https://docs.aws.amazon.com/xray/latest/api/API_Trace.html
+        found.notes.append("X-Ray has not taken all of it: the trace is larger than what it keeps of one")
+    return found, odd

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import pytest
 
@@ -272,3 +274,17 @@ def test_a_run_in_progress_is_followed_until_it_has_ended(
     assert out.startswith("ok  hourly")
     assert "9 s" in out.splitlines()[0]
     assert next(comes, None) is None
+
+
+def test_what_was_not_understood_and_what_may_still_come_is_said(
+    moto: aws.Aws, shown: Callable[..., Any]
+) -> None:
+    run_id, now = str(uuid4()), time.time()
+    digits = run_id.replace("-", "")
+    told = {"trace_id": f"1-{digits[:8]}-{digits[8:]}", "start_time": now - 5, "end_time": now}
+    put_segments(moto, {**told, "id": digits[:16], "name": "flow", "subsegments": ["what is this?"]})
+    code, out, err = shown(run_id)
+    assert (code, err) == (0, "")
+    assert "incomplete: 1 parts of the trace were not understood" in out
+    assert "incomplete: the run has just ended, and spans and log lines may still be on their way" in out
+    assert json.loads(shown(run_id, "--json")[1])["incomplete"][0].startswith("1 parts")

@@ -10,7 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from otel_prefect import ids, links
 from otel_prefect.commands.cli import CommandError
-from otel_prefect.commands.sources.source import SLACK_SECONDS, NoTrace, elsewhere
+from otel_prefect.commands.sources.source import SLACK_SECONDS, NoTrace, elsewhere, noted
 from otel_prefect.view import log_lines, transaction_search, xray
 
 if TYPE_CHECKING:
@@ -38,24 +38,24 @@ class Aws:
         """What people call it."""
         return f"{self.group} in {self.session.region_name}"
 
-    def execution(self, trace_id: str, since: float) -> tuple[Execution, int]:
+    def execution(self, trace_id: str, since: float) -> Execution:
         """Return what X-Ray has of a trace."""
         named = ids.xray_trace_id(int(trace_id, 16))
         try:
-            found = xray.execution(self.session.client("xray"), named)
+            found = noted(*xray.execution(self.session.client("xray"), named))
         except _ERRORS as error:
             raise CommandError(f"xray:BatchGetTraces: {error}") from error
-        if found[0].spans:
+        if found.spans:
             return found
         looked = self._searched(trace_id, since)
-        if isinstance(looked, tuple):
+        if not isinstance(looked, str):
             return looked
         raise NoTrace(
             f"X-Ray in {self.session.region_name} has no trace {named}: it keeps them for 30 days, and takes "
             f"seconds to show a new one{looked}"
         )
 
-    def _searched(self, trace_id: str, since: float) -> tuple[Execution, int] | str:
+    def _searched(self, trace_id: str, since: float) -> Execution | str:
         """Return what Transaction Search has of a trace, or else what is to be said of it."""
         client = self.session.client("xray")
         try:
@@ -69,18 +69,19 @@ class Aws:
             return f". Whether Transaction Search is on, AWS does not say: {action}: {error}"
         named, refused = ids.xray_trace_id(int(trace_id, 16)), ""
         try:
-            found = transaction_search.retrieved(client, named, since, time.time())
+            found = noted(*transaction_search.retrieved(client, named, since, time.time()))
         except _ERRORS as error:
             refused = f"xray:StartTraceRetrieval, xray:ListRetrievedTraces: {error}; "
         else:
-            if found[0].spans:
+            if found.spans:
                 return found
         group = transaction_search.SPANS_GROUP
         try:
-            found = transaction_search.of_log_group(self.session.client("logs"), trace_id, since, time.time())
+            logs = self.session.client("logs")
+            found = noted(*transaction_search.of_log_group(logs, trace_id, since, time.time()))
         except _ERRORS as error:
             raise CommandError(f"{refused}logs:FilterLogEvents on {group}: {error}") from error
-        if found[0].spans:
+        if found.spans:
             return found
         hours = (time.time() - since) / 3600
         return f". Transaction Search is on, and {group} has nothing of it in the last {hours:.0f} hours"
@@ -88,7 +89,7 @@ class Aws:
     def when(self, trace_id: str, since: float) -> tuple[float, float]:
         """Return when a run was, or that it was since then."""
         try:
-            found, _ = self.execution(trace_id, since)
+            found = self.execution(trace_id, since)
         except CommandError:
             # No trace, or no permission to see it: its lines may be there all the same.
             return since, time.time()

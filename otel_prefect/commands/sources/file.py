@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from otel_prefect.commands.cli import CommandError
-from otel_prefect.commands.sources.source import NoTrace, elsewhere
+from otel_prefect.commands.sources.source import NoTrace, elsewhere, noted
 from otel_prefect.view import otlp_json
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class File:
         """What people call it."""
         return str(self.path)
 
-    def execution(self, trace_id: str, since: float) -> tuple[Execution, int]:  # noqa: ARG002 - it needs no time
+    def execution(self, trace_id: str, since: float) -> Execution:  # noqa: ARG002 - it needs no time
         """Return what the file has of a trace."""
         try:
             found = otlp_json.read(self.path.read_text(encoding="utf-8", errors="replace"))
@@ -43,7 +43,7 @@ class File:
         if not execution.spans:
             others = ", ".join(sorted(found.traces)[:_MOST_NAMED]) or "none"
             raise NoTrace(f"{self.path}: has no spans of trace {trace_id}; of these it has: {others}")
-        return execution, found.odd
+        return noted(execution, found.odd)
 
     def when(self, trace_id: str, since: float) -> tuple[float, float]:  # noqa: ARG002 - it has no lines
         """Return no time."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from opensearchpy.exceptions import OpenSearchException
 
 from otel_prefect.commands.cli import CommandError
-from otel_prefect.commands.sources.source import SLACK_SECONDS, NoTrace, elsewhere
+from otel_prefect.commands.sources.source import SLACK_SECONDS, NoTrace, elsewhere, noted
 from otel_prefect.view import opensearch
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class OpenSearch:
         """What people call it."""
         return "OpenSearch"
 
-    def execution(self, trace_id: str, since: float) -> tuple[Execution, int]:  # noqa: ARG002 - it needs no time
+    def execution(self, trace_id: str, since: float) -> Execution:  # noqa: ARG002 - it needs no time
         """Return what OpenSearch has of a trace."""
         try:
             found, odd = opensearch.execution(self.client, trace_id)
@@ -40,7 +40,7 @@ class OpenSearch:
             raise CommandError(f"OpenSearch, {opensearch.SPANS}: {error}") from error
         if not found.spans:
             raise NoTrace(f"OpenSearch has no spans of trace {trace_id} in {opensearch.SPANS}")
-        return found, odd
+        return noted(found, odd)
 
     def when(self, trace_id: str, since: float) -> tuple[float, float]:  # noqa: ARG002 - as above
         """Return all of the time: it needs none."""

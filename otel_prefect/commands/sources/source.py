@@ -29,8 +29,8 @@ class Source(Protocol):
     def name(self) -> str:
         """What people call it."""
 
-    def execution(self, trace_id: str, since: float) -> tuple[Execution, int]:
-        """Return what there is of a trace, and how many parts of it were not understood.
+    def execution(self, trace_id: str, since: float) -> Execution:
+        """Return what there is of a trace, with notes of what is missing.
 
         Args:
             trace_id: 32 hex digits.
@@ -60,6 +60,13 @@ class Source(Protocol):
 
     def places(self, execution: Execution) -> dict[str, str]:
         """Return what shows an execution too: names and addresses."""
+
+
+def noted(execution: Execution, odd: int) -> Execution:
+    """Return an execution with a note of how many parts of it were not understood."""
+    if odd:
+        execution.notes.append(f"{odd} parts of the trace were not understood")
+    return execution
 
 
 def elsewhere(execution: Execution) -> dict[str, str]:

@@ -120,9 +120,7 @@ def _head(
             for name, address in places.items()
         )
         yield f'<p class="places">{" ".join(links)}</p>'
-    missing = len(execution.missing_parents)
-    if missing:
-        yield _note(f"Incomplete: spans are missing that others are under ({missing}).")
+    yield from (_note(f"Incomplete: {note}.") for note in execution.incomplete())
     if lines_left_out:
         yield _note(
             f"Of the log, {lines_left_out:,} lines are not here; warnings, errors and the last others are."

@@ -107,8 +107,6 @@ def _head(execution: Execution, until: float) -> Table:
     if run_id:
         facts.add_row(Text(f"flow run {run_id}"), "")
     facts.add_row(Text(f"X-Ray    {ids.xray_trace_id(int(execution.trace_id, 16))}"), "")
-    missing = execution.missing_parents
-    if missing:
-        said = "span that others are under is" if len(missing) == 1 else "spans that others are under are"
-        facts.add_row(Text(f"incomplete: {len(missing)} {said} not there", style="yellow"), "")
+    for note in execution.incomplete():
+        facts.add_row(Text(f"incomplete: {note}", style="yellow"), "")
     return facts
