@@ -28,6 +28,13 @@ DATA_QUALITY: Final = "otel-prefect-data-quality"
 COST: Final = "otel-prefect-cost"
 FLEET: Final = "otel-prefect-fleet"
 
+# What the places are called that show a run.
+XRAY: Final = "X-Ray"
+LOGS: Final = "logs"
+PREFECT: Final = "Prefect"
+OPENSEARCH: Final = "OpenSearch"
+GRAFANA: Final = "Grafana"
+
 LOGS_PATTERN: Final = "otel-prefect-logs"
 """Id of the index pattern in OpenSearch Dashboards."""
 
@@ -123,8 +130,8 @@ def of_run(region: str, log_group: str, trace_id: int, start: float, end: float)
     query = f"fields @timestamp, level, service, message | filter {where} | sort @timestamp"
     first, last = _iso(start - _SLACK_SECONDS), _iso(end + _SLACK_SECONDS)
     return {
-        "X-Ray": xray_trace(region, ids.xray_trace_id(trace_id)),
-        "logs": logs_insights(region, [log_group], query, start=first, end=last),
+        XRAY: xray_trace(region, ids.xray_trace_id(trace_id)),
+        LOGS: logs_insights(region, [log_group], query, start=first, end=last),
     }
 
 
@@ -142,10 +149,10 @@ def elsewhere(environ: Mapping[str, str], trace_id: int, start: float, end: floa
     first, last = start - _SLACK_SECONDS, end + _SLACK_SECONDS
     found = {}
     if dashboards:
-        found["OpenSearch"] = opensearch_dashboards(dashboards, trace_id, first, last)
+        found[OPENSEARCH] = opensearch_dashboards(dashboards, trace_id, first, last)
     if base:
         shown = {"from": str(int(first * 1000)), "to": str(int(last * 1000))}
-        found["Grafana"] = f"{grafana(base, FLOW, {})}?{urlencode(shown)}"
+        found[GRAFANA] = f"{grafana(base, FLOW, {})}?{urlencode(shown)}"
     return found
 
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 import time
+import webbrowser
 from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
+from otel_prefect import links
 from otel_prefect.commands import asked_run
 from otel_prefect.commands.cli import CommandError
 from otel_prefect.commands.sources import options
@@ -36,6 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--level", type=str.upper, choices=_LEVELS, help="only this level and those above")
     parser.add_argument("--process", metavar="NAME", help="only this process, by its service name")
     parser.add_argument("--follow", action="store_true", help="go on until the run has ended")
+    parser.add_argument("--open", action="store_true", help="open the log in a browser too")
     parser.add_argument("--json", action="store_true", help="print the records as they are kept, one a line")
 
 
@@ -48,12 +52,26 @@ def main(args: argparse.Namespace) -> int:
     wanted = _filter(args)
     run = asked_run.asked(args.run, args.flow, args.hours)
     source = options.asked(args)
+    if args.open:
+        _open(source, run)
     batches = _followed(source, run) if args.follow else [_lines(source, run)]
     # Who has seen enough has it.
     with suppress(KeyboardInterrupt):
         for lines in batches:
             _print(filter(wanted, lines), as_json=args.json)
     return 0
+
+
+def _open(source: Source, run: Asked) -> None:
+    """Open what shows a log first: the console of Logs Insights, or OpenSearch Dashboards."""
+    start, end = source.when(run.trace_id, run.since)
+    if end == math.inf:
+        start, end = run.since, time.time()
+    places = source.places(run.trace_id, start, end)
+    shown = next((places[name] for name in (links.LOGS, links.OPENSEARCH) if name in places), None)
+    if shown is None:
+        raise CommandError("--open: nobody has said where the log is shown: see docs/trace.md")
+    webbrowser.open(shown)
 
 
 def _lines(source: Source, run: Asked) -> list[Line]:

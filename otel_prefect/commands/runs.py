@@ -9,11 +9,11 @@ import time
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
-from otel_prefect import ids
+from otel_prefect import ids, links
 from otel_prefect.commands import asked_run
 from otel_prefect.commands.cli import CommandError
 from otel_prefect.commands.sources import options
-from otel_prefect.commands.sources.source import NoTrace
+from otel_prefect.commands.sources.source import NoTrace, elsewhere
 from otel_prefect.prefect import api as prefect_api
 from otel_prefect.view import observed, recent, runs
 
@@ -68,14 +68,18 @@ def main(args: argparse.Namespace) -> int:
     seen = _observed(found, args) if args.traces or args.source else {}
     if args.source:
         found = [run for run in found if run.id in seen and args.source in seen[run.id].sources]
+    places = {run.id: _places(run, args) for run in found}
     if args.json:
-        rows = [asdict(run) | (asdict(seen[run.id]) if run.id in seen else {}) for run in found]
+        rows = [
+            asdict(run) | (asdict(seen[run.id]) if run.id in seen else {}) | {"links": places[run.id]}
+            for run in found
+        ]
         sys.stdout.write(json.dumps(rows, indent=2) + "\n")
         return 0
     console = asked_run.console()
     from otel_prefect.view.terminal import runs as terminal  # noqa: PLC0415 - it needs rich
 
-    console.print(terminal.show(found, seen))
+    console.print(terminal.show(found, seen, places))
     return 0
 
 
@@ -86,6 +90,15 @@ def _found(args: argparse.Namespace) -> list[Recent]:
         return recent.recent(prefect_api.of_environment(os.environ), wanted)
     except (runs.NotFound, ValueError) as error:
         raise CommandError(str(error)) from error
+
+
+def _places(run: Recent, args: argparse.Namespace) -> dict[str, str]:
+    """Return what shows a run; without asking AWS, which need not be there."""
+    end = run.start + run.seconds
+    region = args.region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    consoles = links.of_run(region, args.log_group, int(run.trace_id, 16), run.start, end) if region else {}
+    # A run that another one started has a page of its own.
+    return consoles | elsewhere(ids.trace_id_of(run.id), run.start, end)
 
 
 def _observed(found: list[Recent], args: argparse.Namespace) -> dict[str, Observed]:

@@ -109,11 +109,15 @@ def _show(source: Source, execution: Execution, args: argparse.Namespace) -> Non
     console = asked_run.console()
     from otel_prefect.view.terminal.show import Middle, show  # noqa: PLC0415 - it needs rich
 
-    lines, places = _lines(source, execution), source.places(execution)
+    lines, places = _lines(source, execution), _places(source, execution)
     middle = Middle.LOGS if args.logs else Middle.CRITICAL_PATH if args.critical_path else Middle.WATERFALL
     console.print(show(execution, lines, time.time(), places, middle))
     if args.open and places:
         webbrowser.open(next(iter(places.values())))
+
+
+def _places(source: Source, execution: Execution) -> dict[str, str]:
+    return source.places(execution.trace_id, execution.start, execution.end)
 
 
 def _lines(source: Source, execution: Execution) -> list[Line]:
@@ -125,7 +129,7 @@ def _lines(source: Source, execution: Execution) -> list[Line]:
 
 def _write_page(path: Path, source: Source, execution: Execution, *, open_it: bool) -> None:
     lines = _lines(source, execution)
-    _write(path, html.page(execution, lines, time.time(), source.places(execution)))
+    _write(path, html.page(execution, lines, time.time(), _places(source, execution)))
     if open_it:
         webbrowser.open(path.resolve().as_uri())
 

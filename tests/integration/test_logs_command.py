@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+import webbrowser
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -121,6 +122,15 @@ def test_what_cannot_be_done_is_said(printed: Callable[..., Any], arguments: lis
     code, out, err = printed(*arguments)
     assert (code, out) == (1, "")
     assert said in err
+
+
+def test_the_log_is_opened_where_it_is_shown(
+    printed: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", opened.append)
+    assert printed("--open")[0] == 0
+    assert ["#logsV2:logs-insights" in address and RUN_ID in address for address in opened] == [True]
 
 
 def test_a_run_without_lines_is_said(printed: Callable[..., Any]) -> None:

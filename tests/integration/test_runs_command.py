@@ -112,3 +112,15 @@ def test_without_an_api_the_variable_is_named(
     code, _, err = listed()
     assert code == 1
     assert err == "otel-prefect: PREFECT_API_URL: an http:// or https:// URL is needed\n"
+
+
+def test_a_run_is_linked_to_its_trace_and_its_page_in_prefect(
+    api: Api, listed: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_REGION", "eu-west-1")
+    (run,) = json.loads(listed("--flow", "hourly", "--json")[1])
+    digits = run["id"].replace("-", "")
+    assert run["links"]["X-Ray"].endswith(f"#xray:traces/1-{digits[:8]}-{digits[8:]}")
+    assert run["links"]["Prefect"] == f"{api.base.removesuffix('/api')}/runs/flow-run/{run['id']}"
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert f"{run['links']['Prefect']}" in listed("--flow", "hourly")[1]

@@ -103,10 +103,8 @@ class Aws:
         except _ERRORS as error:
             return [], f"logs:FilterLogEvents on {self.group}: {error}"
 
-    def places(self, execution: Execution) -> dict[str, str]:
+    def places(self, trace_id: str, start: float, end: float) -> dict[str, str]:
         """Return links into AWS's consoles, to Prefect, and to what else is configured."""
-        trace_id = int(execution.trace_id, 16)
-        consoles = links.of_run(
-            self.session.region_name, self.group, trace_id, execution.start, execution.end
-        )
-        return consoles | elsewhere(execution)
+        region = self.session.region_name
+        consoles = links.of_run(region, self.group, int(trace_id, 16), start, end) if region else {}
+        return consoles | elsewhere(trace_id, start, end)

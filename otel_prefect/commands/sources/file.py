@@ -53,6 +53,6 @@ class File:
         """Return nothing: a file has spans only."""
         return [], ""
 
-    def places(self, execution: Execution) -> dict[str, str]:
+    def places(self, trace_id: str, start: float, end: float) -> dict[str, str]:
         """Return links to Prefect and what else is configured."""
-        return elsewhere(execution)
+        return elsewhere(trace_id, start, end)

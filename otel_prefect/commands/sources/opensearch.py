@@ -54,6 +54,6 @@ class OpenSearch:
             return [], f"OpenSearch, {opensearch.LOGS}: {error}"
         return [line for line in found if start - SLACK_SECONDS <= line.time <= end + SLACK_SECONDS], ""
 
-    def places(self, execution: Execution) -> dict[str, str]:
+    def places(self, trace_id: str, start: float, end: float) -> dict[str, str]:
         """Return links to Prefect and what else is configured."""
-        return elsewhere(execution)
+        return elsewhere(trace_id, start, end)

@@ -58,8 +58,14 @@ class Source(Protocol):
             end: the same.
         """
 
-    def places(self, execution: Execution) -> dict[str, str]:
-        """Return what shows an execution too: names and addresses."""
+    def places(self, trace_id: str, start: float, end: float) -> dict[str, str]:
+        """Return what shows a run too: names and addresses.
+
+        Args:
+            trace_id: 32 hex digits.
+            start: of the run, in seconds since 1970.
+            end: the same.
+        """
 
 
 def noted(execution: Execution, odd: int) -> Execution:
@@ -69,13 +75,19 @@ def noted(execution: Execution, odd: int) -> Execution:
     return execution
 
 
-def elsewhere(execution: Execution) -> dict[str, str]:
-    """Return where Prefect, OpenSearch Dashboards and Grafana show a run, as far as they are configured."""
-    trace_id = int(execution.trace_id, 16)
-    others = links.elsewhere(os.environ, trace_id, execution.start, execution.end)
+def elsewhere(trace_id: str, start: float, end: float) -> dict[str, str]:
+    """Return where Prefect, OpenSearch Dashboards and Grafana show a run, as far as they are configured.
+
+    Args:
+        trace_id: 32 hex digits.
+        start: of the run, in seconds since 1970.
+        end: the same.
+    """
+    number = int(trace_id, 16)
+    others = links.elsewhere(os.environ, number, start, end)
     try:
         ui = links.prefect_ui(prefect_api.of_environment(os.environ).base)
     except ValueError:
         return others
-    run_id = ids.show_uuid(ids.flow_run_id(trace_id))
-    return others if ui is None else {"Prefect": links.prefect_flow_run(ui, run_id), **others}
+    run_id = ids.show_uuid(ids.flow_run_id(number))
+    return others if ui is None else {links.PREFECT: links.prefect_flow_run(ui, run_id), **others}

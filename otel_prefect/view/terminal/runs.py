@@ -6,9 +6,11 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Group
+from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
+from otel_prefect import links
 from otel_prefect.view.terminal.style import BAD
 from otel_prefect.view.words import dollars, duration, size
 
@@ -31,12 +33,18 @@ _SLOW: Final = 1.5
 """Times what is usual, from which on a run is marked."""
 
 
-def show(found: Sequence[Recent], seen: Mapping[str, Observed] | None = None) -> RenderableType:
+def show(
+    found: Sequence[Recent],
+    seen: Mapping[str, Observed] | None = None,
+    places: Mapping[str, Mapping[str, str]] | None = None,
+) -> RenderableType:
     """Return a table of runs.
 
     Args:
         found: in the order in which they are shown.
         seen: by their ids, what their traces say; None or empty: nobody asked.
+        places: by their ids, what shows them, by name with the address: of the state a link to the trace, of
+            the run's name one to Prefect, in terminals that have links.
     """
     if not found:
         return Text("no runs", style="dim")
@@ -51,9 +59,9 @@ def show(found: Sequence[Recent], seen: Mapping[str, Observed] | None = None) ->
         observed = seen.get(run.id) if seen else None
         began = datetime.fromtimestamp(run.start, timezone.utc)
         table.add_row(
-            Text(run.state, style=_STYLES.get(run.state, "")),
+            Text(run.state, style=_linked(_STYLES.get(run.state, ""), run, links.XRAY, places)),
             Text(run.flow, style="bold"),
-            run.name,
+            Text(run.name, style=_linked("", run, links.PREFECT, places)),
             Text(f"{began:%Y-%m-%d %H:%M:%S}", style="dim"),
             duration(run.seconds),
             _against(run),
@@ -61,6 +69,10 @@ def show(found: Sequence[Recent], seen: Mapping[str, Observed] | None = None) ->
             Text(observed.failed_in if observed and observed.failed_in else run.failed_in, style=BAD),
         )
     return Group(table, _together(seen)) if seen else table
+
+
+def _linked(style: str, run: Recent, place: str, places: Mapping[str, Mapping[str, str]] | None) -> Style:
+    return Style.parse(style) + Style(link=(places or {}).get(run.id, {}).get(place))
 
 
 def _against(run: Recent) -> Text:
