@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from otel_prefect import semconv
 from otel_prefect.view.execution import Status
 
 if TYPE_CHECKING:
@@ -83,6 +84,37 @@ def shares(execution: Execution, path: Sequence[Step]) -> list[Share]:
     whole = sum(seconds.values()) or 1.0
     longest = sorted(seconds.items(), key=lambda each: -each[1])
     return [Share(*work, each, each / whole) for work, each in longest]
+
+
+@dataclass(frozen=True)
+class StageShare:
+    """What was waited for in the processes of one stage.
+
+    Attributes:
+        stage: of them; of processes that say none, the name.
+        seconds: together, waiting included.
+        share: of the execution, from 0 to 1.
+    """
+
+    stage: str
+    seconds: float
+    share: float
+
+
+def stages(execution: Execution, path: Sequence[Step]) -> list[StageShare]:
+    """Return what the time went into by the stages of the pipeline, the longest first.
+
+    Args:
+        execution: of one trace.
+        path: as ``critical_path`` gives it.
+    """
+    seconds: dict[str, float] = defaultdict(float)
+    for step in path:
+        process = execution.process(step.span)
+        seconds[str(process.attributes.get(semconv.STAGE) or process.service or "?")] += step.seconds
+    whole = sum(seconds.values()) or 1.0
+    longest = sorted(seconds.items(), key=lambda each: -each[1])
+    return [StageShare(stage, each, each / whole) for stage, each in longest]
 
 
 def _kind(span: Span, before: Span | None, after: Span | None, own: str | None) -> tuple[Kind, str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from otel_prefect import ids, semconv
+from otel_prefect.view import gaps
 from otel_prefect.view.critical_path import critical_path, seconds_by_span
 from otel_prefect.view.failures import failures
 
@@ -21,7 +23,8 @@ def summary(execution: Execution, now: float | None = None) -> dict[str, Any]:
         now: for what is in progress; None: the last time that the trace knows.
     """
     until = execution.end if now is None or not execution.in_progress else max(now, execution.end)
-    waited = seconds_by_span(critical_path(execution, until))
+    path = critical_path(execution, until)
+    waited = seconds_by_span(path)
     return {
         "trace_id": execution.trace_id,
         "xray_trace_id": ids.xray_trace_id(int(execution.trace_id, 16)),
@@ -31,6 +34,8 @@ def summary(execution: Execution, now: float | None = None) -> dict[str, Any]:
         "missing_parents": sorted(execution.missing_parents),
         "incomplete": execution.incomplete(),
         "failures": [_failure(execution, each) for each in failures(execution)],
+        "stages": [asdict(each) for each in gaps.stages(execution, path)],
+        "waited_for": [asdict(each) for each in gaps.shares(execution, path)],
         "spans": [
             {
                 **_named(execution, span),

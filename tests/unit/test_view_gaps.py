@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 
 from otel_prefect.view.critical_path import critical_path
 from otel_prefect.view.execution import Execution, Span, Status
-from otel_prefect.view.gaps import named
+from otel_prefect.view.gaps import named, shares, stages
 from tests.support.view import TRACE_ID, execution, span
 from tests.unit.test_view_execution import SPANS
 
@@ -76,3 +77,26 @@ def test_between_two_attempts_of_a_run_it_waited_to_be_tried_again() -> None:
     ]
     made = execution(span("task load", 0, 10), *attempts)
     assert told(made)[1] == ("task load", "until task load was tried again", 2)
+
+
+def test_time_is_told_by_stage_and_where_there_is_none_by_process() -> None:
+    made = execution(
+        span("flow", 0, 10, service="sales"),
+        replace(span("a", 0, 3, "flow", service="ingest-container"), attributes={"stage": "ingest"}),
+        span("read", 1, 2, "a"),
+        replace(span("b", 3, 7, "flow", service="other"), attributes={"stage": "ingest"}),
+    )
+    found = [(each.stage, each.seconds, each.share) for each in stages(made, critical_path(made))]
+    assert found == [("ingest", 7, 0.7), ("sales", 3, 0.3)]
+        ("ingest", 7, 0.7),
+        ("sales", 3, 0.3),
+    ]
+
+
+@given(SPANS)
+def test_stages_and_shares_are_all_of_the_time(spans: list[Span]) -> None:
+    made = Execution(TRACE_ID, spans)
+    path = critical_path(made)
+    whole = pytest.approx(sum(step.seconds for step in path))
+    assert sum(each.seconds for each in stages(made, path)) == whole
+    assert sum(each.seconds for each in shares(made, path)) == whole

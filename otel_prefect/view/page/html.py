@@ -61,6 +61,7 @@ def page(
         style=style,
         head="".join(_head(execution, until, places or {}, len(lines) - len(here))),
         failures="".join(_failures(execution, lines)),
+        stages=escape(" · ".join(_stages(execution, path))),
         shares="".join(_shares(execution, path)),
         data=_json(data(execution, path, here, until)),
         script=script,
@@ -198,6 +199,11 @@ def _line(line: Line) -> str:
 
 
 # --- where the time went ------------------------------------------------------------------------
+
+
+def _stages(execution: Execution, path: Sequence[Step]) -> Iterator[str]:
+    for each in gaps.stages(execution, path)[:_MOST_SHARES]:
+        yield f"{each.stage} {duration(each.seconds)} ({each.share:.0%})"
 
 
 def _shares(execution: Execution, path: Sequence[Step]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from otel_prefect.view import gaps
-from otel_prefect.view.terminal.style import STATUSES
+from otel_prefect.view.terminal.style import LEAST_SHARE, STATUSES
 from otel_prefect.view.words import clock, duration
 
 if TYPE_CHECKING:
@@ -67,6 +67,16 @@ def shares(execution: Execution, path: Sequence[Step]) -> Table:
             Text(f"{each.share:.0%}", justify="right", style="dim"),
         )
     return table
+
+
+def stages(execution: Execution, path: Sequence[Step]) -> Text:
+    """Return how much of the time each stage of the pipeline was waited for, in a line."""
+    found = [each for each in gaps.stages(execution, path) if each.share >= LEAST_SHARE]
+    parts = [
+        Text.assemble((each.stage, "bold"), f" {duration(each.seconds)} ", (f"{each.share:.0%}", "dim"))
+        for each in found
+    ]
+    return Text("   ").join(parts)
 
 
 def _table() -> Table:

@@ -63,6 +63,7 @@ def show(
     parts += [
         *_middle(middle, execution, path, lines, until),
         rule("where the time went"),
+        terminal_path.stages(execution, path),
         terminal_path.shares(execution, path),
     ]
     if places:
