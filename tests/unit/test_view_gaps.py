@@ -88,9 +88,6 @@ def test_time_is_told_by_stage_and_where_there_is_none_by_process() -> None:
     )
     found = [(each.stage, each.seconds, each.share) for each in stages(made, critical_path(made))]
     assert found == [("ingest", 7, 0.7), ("sales", 3, 0.3)]
-        ("ingest", 7, 0.7),
-        ("sales", 3, 0.3),
-    ]
 
 
 @given(SPANS)
