@@ -591,7 +591,10 @@ ENV_MEMORY_LIMIT_MIB = _variable(
     "MiB of heap at which the Collector refuses new data.",
 )
 ENV_LOG_GROUP = _variable(
-    "OTEL_PREFECT_LOG_GROUP", "/otel-prefect", "collector", "CloudWatch Logs group of the logs."
+    "OTEL_PREFECT_LOG_GROUP",
+    "/otel-prefect",
+    "collector library command",
+    "CloudWatch Logs group of the logs; a flow's process only links to it.",
 )
 ENV_LOG_STREAM = _variable(
     "OTEL_PREFECT_LOG_STREAM",

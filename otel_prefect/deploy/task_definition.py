@@ -59,6 +59,13 @@ _OF_PREFECT: Final = {
         semconv.ENV_PREFECT_API_AUTH_STRING.name,
     ),
 }
+# What the sidecar is told and a flow's process links to: see `otel_prefect.prefect.links_artifact`.
+_OF_LINKS: Final = (
+    semconv.ENV_LOG_GROUP.name,
+    semconv.ENV_GRAFANA_URL.name,
+    semconv.ENV_OPENSEARCH_DASHBOARDS_URL.name,
+    semconv.ENV_LINKS.name,
+)
 _HEALTHY: Final = {"containerName": SIDECAR, "condition": "HEALTHY"}
 # Stop comes 30 s before the kill by default; the drain and the queues' flush fit into that.
 _STOP_SECONDS: Final = 30
@@ -170,7 +177,8 @@ def add(definition: Mapping[str, Any], sidecar: Sidecar) -> dict[str, Any]:
     _check_neighbours(result, containers)
     senders = _senders(containers, sidecar.senders)
     network = _Network.of(result)
-    added = {each["name"]: _connect(each, network) for each in senders}
+    told = {name: value for name, value in sidecar.environment.items() if name in _OF_LINKS}
+    added = {each["name"]: _connect(each, network, told) for each in senders}
     own = _container(sidecar, senders, network)
     own["dockerLabels"] = {ADDED: json.dumps(added, separators=(",", ":"))}
     _reserve(result, own, senders, sidecar)
@@ -310,11 +318,17 @@ class _Network:
         }
 
 
-def _connect(container: dict[str, Any], network: _Network) -> list[str]:
-    """Have a container send to the sidecar; return what was added, for :func:`_disconnect`."""
+def _connect(container: dict[str, Any], network: _Network, told: Mapping[str, str]) -> list[str]:
+    """Have a container send to the sidecar; return what was added, for :func:`_disconnect`.
+
+    Args:
+        container: is changed.
+        network: of the task.
+        told: variables of the sidecar that the container needs too.
+    """
     added = []
     set_already = {pair["name"] for key in ("environment", "secrets") for pair in container.get(key, ())}
-    for name, value in network.of_sender().items():
+    for name, value in {**network.of_sender(), **told}.items():
         if name not in set_already:
             container["environment"] = [*container.get("environment", ()), {"name": name, "value": value}]
             added.append(f"environment:{name}")

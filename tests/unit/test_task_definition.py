@@ -88,6 +88,20 @@ def test_each_sender_waits_for_it_and_is_told_where_it_is() -> None:
         assert "links" not in sender
 
 
+def test_senders_are_told_what_they_link_to_and_nothing_else_of_the_sidecar_s() -> None:
+    environment = {
+        "OTEL_PREFECT_LOG_GROUP": "/ours",
+        "OTEL_PREFECT_GRAFANA_URL": "https://grafana.example.com",
+        "OTEL_PREFECT_TRACES": "xray",
+    }
+    result = task_definition.add(FARGATE, Sidecar(IMAGE, environment=environment))
+    told = variables(container(result, "prefect"))
+    assert told["OTEL_PREFECT_LOG_GROUP"] == "/ours"
+    assert told["OTEL_PREFECT_GRAFANA_URL"] == "https://grafana.example.com"
+    assert "OTEL_PREFECT_TRACES" not in told
+    assert task_definition.remove(result) == FARGATE
+
+
 def test_what_a_sender_set_itself_stays() -> None:
     definition = copy.deepcopy(FARGATE)
     own = [{"name": "OTEL_EXPORTER_OTLP_PROTOCOL", "value": "grpc"}]
