@@ -12,9 +12,13 @@ def moment(seconds: float) -> str:
         seconds: since 1970.
     """
     utc = datetime.fromtimestamp(seconds, timezone.utc)
-    local = utc.astimezone()
-    text = f"{utc:%Y-%m-%d %H:%M:%S} UTC"
+    local, text = utc.astimezone(), moment_utc(seconds)
     return text if local.utcoffset() == utc.utcoffset() else f"{text}  ({local:%Y-%m-%d %H:%M:%S %Z})"
+
+
+def moment_utc(seconds: float) -> str:
+    """Return a time in UTC, for who reads it in another zone than this."""
+    return f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def clock(seconds: float, *, day: bool = False) -> str:

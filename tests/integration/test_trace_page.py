@@ -260,7 +260,10 @@ def test_times_are_in_utc_and_in_the_zone_of_who_reads(opened: Opened) -> None:
     opened.page.keyboard.press("Home")
     began = opened.page.locator("#details dd").nth(2)
     expect(began).to_contain_text("2026-11-25 14:24:27.000 UTC")
-    expect(began).to_contain_text(re.compile(r"(15:24:27|3:24:27\sPM) here"))
+    here = re.compile(r"(15:24:27|3:24:27\sPM) here")
+    expect(began).to_contain_text(here)
+    expect(opened.page.locator(".facts .began")).to_contain_text("2026-11-25 14:24:27 UTC")
+    expect(opened.page.locator(".facts .began")).to_contain_text(here)
 
 
 def test_durations_are_in_the_words_of_the_terminal(browser: Browser, tmp_path: Path) -> None:

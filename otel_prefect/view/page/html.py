@@ -16,7 +16,7 @@ from otel_prefect.view.critical_path import critical_path
 from otel_prefect.view.failures import failures
 from otel_prefect.view.log_of_processes import around
 from otel_prefect.view.page.data import data, kept
-from otel_prefect.view.words import clock, duration, moment
+from otel_prefect.view.words import clock, duration, moment_utc
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -109,11 +109,15 @@ def _head(
     )
     facts = {
         "took" if not execution.in_progress else "so far": duration(until - execution.start),
-        "began": moment(execution.start),
+        "began": moment_utc(execution.start),
         "flow run": str(first.attributes.get(semconv.RECORD_FLOW_RUN_ID) or ""),
         "X-Ray": ids.xray_trace_id(int(execution.trace_id, 16)),
     }
-    said = (f"<div><dt>{name}</dt><dd>{escape(value)}</dd></div>" for name, value in facts.items() if value)
+    said = (
+        f'<div><dt>{name}</dt><dd class="{name}">{escape(value)}</dd></div>'
+        for name, value in facts.items()
+        if value
+    )
     yield f'<dl class="facts">{"".join(said)}</dl>'
     if places:
         links = (

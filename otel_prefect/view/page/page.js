@@ -263,6 +263,7 @@ onMove = () => {
   drawAxis();
 };
 byId('no-script').hidden = true;
+document.querySelector('.facts .began').append(localClock(0));
 byId('drawn').hidden = false;
 byId('split').style.setProperty('--all-rows', `${count * ROW + 100}px`);
 boxes(byId('processes'), data.processes, counted(spans.process, data.processes.length), true);
