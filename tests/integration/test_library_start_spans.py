@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -16,6 +15,7 @@ from demo.processes import Processes, environment
 from otel_prefect import semconv
 from tests.support import ecs_metadata, sidecar
 from tests.support.collector import wait_for
+from tests.support.killed_flow import CONTAINER, kill_in_mid_task
 from tests.support.process_state import RUN_ID
 
 if TYPE_CHECKING:
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 BIN = Path(sys.executable).parent
 RUN = str(BIN / "otel-prefect")
-FLOW = Path(__file__).parent.parent / "support" / "flows" / "stuck.py"
-CONTAINER = "7026b406b5a34623a4c705220a36970c-3779599274"
 
 
 @pytest.fixture
@@ -50,9 +48,7 @@ def exception_of(span: Received) -> dict[str, Any]:
 def test_a_flow_that_is_killed_in_a_task_shows_as_failed_with_the_signal(
     server: prefect_server.PrefectServer, metadata: EcsMetadata, sink: OtlpSink, tmp_path: Path
 ) -> None:
-    container: dict[str, Any] = {"DockerId": CONTAINER, "Name": "prefect", "KnownStatus": "RUNNING"}
     other = {"DockerId": "c-2", "Name": "proxy", "KnownStatus": "RUNNING"}
-    metadata.containers = [container, other]
     out = {
         "OTEL_PREFECT_TRACES": "otlp",
         "OTEL_PREFECT_LOGS": "otlp",
@@ -60,25 +56,7 @@ def test_a_flow_that_is_killed_in_a_task_shows_as_failed_with_the_signal(
         "ECS_CONTAINER_METADATA_URI_V4": metadata.url,
     }
     with sidecar.running(tmp_path, **out) as running:
-        variables = {
-            **server.variables(),
-            "PREFECT_PLUGINS_ENABLED": "1",
-            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{running.http_port}",
-            "ECS_CONTAINER_METADATA_URI_V4": f"http://127.0.0.1/v4/{CONTAINER}",
-        }
-        process = subprocess.Popen(
-            [sys.executable, str(FLOW)], env=environment(variables), stdout=subprocess.PIPE, text=True
-        )
-        assert process.stdout is not None
-        assert process.stdout.readline() == "loading\n"
-        # Started: the flow and both tasks; ended: the first task.
-        wait_for(running.spans_taken, lambda count: count >= 4)
-        process.kill()
-        process.communicate(timeout=30)
-        now = datetime.now(timezone.utc)
-        container.update(
-            KnownStatus="STOPPED", ExitCode=137, FinishedAt=now.isoformat().replace("+00:00", "Z")
-        )
+        now = kill_in_mid_task(metadata, server, running, other)
         assert sink.wait_for(lambda _: len(sink.spans()) >= 3 and fatal(sink))
         other["KnownStatus"] = "STOPPED"
         running.stop()

@@ -5,27 +5,24 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from demo import aws, prefect_server
-from demo.processes import Processes, environment
+from demo.processes import Processes
 from tests.support import ecs_metadata, sidecar
 from tests.support.collector import wait_for
+from tests.support.killed_flow import kill_in_mid_task
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from demo.prefect_server import PrefectServer
     from tests.support.ecs_metadata import EcsMetadata
-    from tests.support.sidecar import RunningSidecar
 
 COMMAND = str(Path(sys.executable).with_name("otel-prefect"))
-FLOW = Path(__file__).parent.parent / "support" / "flows" / "stuck.py"
-CONTAINER = "7026b406b5a34623a4c705220a36970c-3779599274"
 
 
 @pytest.fixture
@@ -37,31 +34,6 @@ def metadata() -> Iterator[EcsMetadata]:
 def places(tmp_path: Path) -> Iterator[tuple[aws.Aws, PrefectServer]]:
     with Processes(tmp_path / "logs") as processes:
         yield aws.start(processes), prefect_server.start(processes, tmp_path / "home")
-
-
-def killed(metadata: EcsMetadata, server: PrefectServer, running: RunningSidecar) -> None:
-    """Run the flow until it is in its second task, and kill it as a container is."""
-    container: dict[str, Any] = {"DockerId": CONTAINER, "Name": "prefect", "KnownStatus": "RUNNING"}
-    metadata.containers = [container]
-    variables = {
-        **server.variables(),
-        "PREFECT_PLUGINS_ENABLED": "1",
-        "OTEL_SERVICE_NAME": "stuck-task",
-        "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{running.http_port}",
-        "ECS_CONTAINER_METADATA_URI_V4": f"http://127.0.0.1/v4/{CONTAINER}",
-    }
-    process = subprocess.Popen(
-        [sys.executable, str(FLOW)], env=environment(variables), stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "loading\n"
-    # Started: the flow and both tasks; ended: the first task.
-    wait_for(running.spans_taken, lambda count: count >= 4)
-    process.stdout.close()
-    process.kill()
-    process.wait(30)
-    now = datetime.now(timezone.utc).isoformat().replace("+00:00", "Z")
-    container.update(KnownStatus="STOPPED", ExitCode=137, FinishedAt=now)
 
 
 def trace(moto: aws.Aws, server: PrefectServer, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -82,7 +54,7 @@ def test_the_first_screen_says_that_the_latest_run_was_killed_and_in_which_task(
         "ECS_CONTAINER_METADATA_URI_V4": metadata.url,
     }
     with sidecar.running(tmp_path, **out) as running:
-        killed(metadata, server, running)
+        kill_in_mid_task(metadata, server, running)
         shown = wait_for(
             lambda: trace(moto, server, "latest"), lambda done: "closed by the sidecar" in done.stdout
         )
