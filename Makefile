@@ -8,7 +8,7 @@ export UV_CACHE_DIR := $(CACHE)/uv-cache
 export UV_LINK_MODE := hardlink
 BIN := $(CURDIR)/.venv/bin
 
-.PHONY: help install collector gateway demo test bench-anomalies soak bench bench-library fuzz lint format docs image image-requirements clean
+.PHONY: help install collector gateway monitoring demo test bench-anomalies soak bench bench-library fuzz lint format docs image image-requirements clean
 .DEFAULT_GOAL := help
 
 help: ## show what there is to make
@@ -36,10 +36,14 @@ collector: .venv/.installed ## build the Collector (once: kept in .cache by its 
 gateway: collector ## build the gateway's Collector too
 	@$(BIN)/otel-prefect collector build --distribution gateway
 
+monitoring: .venv/.installed ## build Prometheus and Alertmanager, which demo and tests run (once; four minutes)
+	@$(BIN)/python -m demo.prometheus
+
 demo: collector ## run the example pipeline on local stand-ins (FAIL=ingestion: break it, and be paged)
 	@$(BIN)/python -m demo $(if $(FAIL),--fail $(FAIL))
 
-test: gateway lint ## run every check and every test
+# What takes minutes to build is built before, so that no test's time-out has to hold it.
+test: gateway monitoring lint ## run every check and every test
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 bench-anomalies: .venv/.installed ## measure how well unusual loads are found and write bench/ANOMALIES.md (1 minute)

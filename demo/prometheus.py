@@ -179,3 +179,7 @@ def _install(go: Path, module: str, folder: Path, say: Callable[[str], None]) ->
         raise StartError(
             f"{program} cannot be built from {module}: {build.advice(said) or said[-_LONGEST_WORDS:]}"
         )
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{fetch(lambda line: print(line, flush=True))}\n")
