@@ -8,7 +8,7 @@ import time
 import webbrowser
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from otel_prefect.commands import asked_run, baseline
 from otel_prefect.commands.cli import CommandError
@@ -67,13 +67,16 @@ def main(args: argparse.Namespace) -> int:
     _note_that_it_has_just_ended(execution)
     if args.compare:
         before = baseline.baseline(source, execution, args.compare, args.hours)
-        asked_run.console().print(_difference(execution, before))
+        if args.json:
+            _print_json(summary.difference(execution, before))
+        else:
+            asked_run.console().print(_difference(execution, before))
     elif args.otlp:
         _write(args.otlp, otlp_json.written(execution))
     elif args.html:
         _write_page(args.html, source, execution, open_it=args.open)
     elif args.json:
-        sys.stdout.write(json.dumps(summary.summary(execution, time.time()), indent=2) + "\n")
+        _print_json(summary.summary(execution, time.time()))
     else:
         _show(source, execution, args)
     return 0
@@ -138,6 +141,10 @@ def _difference(after: Execution, before: Baseline) -> RenderableType:
     from otel_prefect.view.terminal import compare  # noqa: PLC0415 - it needs rich
 
     return compare.show(after, before)
+
+
+def _print_json(document: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(document, indent=2) + "\n")
 
 
 def _write(path: Path, text: str) -> None:

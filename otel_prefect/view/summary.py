@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from otel_prefect import ids, semconv
 from otel_prefect.view import gaps
+from otel_prefect.view.compare import compare
 from otel_prefect.view.critical_path import critical_path, seconds_by_span
 from otel_prefect.view.failures import failures
 
 if TYPE_CHECKING:
+    from otel_prefect.view.compare import Baseline
     from otel_prefect.view.execution import Execution, Span
     from otel_prefect.view.failures import Failure
 
@@ -47,6 +49,32 @@ def summary(execution: Execution, now: float | None = None) -> dict[str, Any]:
                 "status": span.status.value,
             }
             for depth, span in execution.walk()
+        ],
+    }
+
+
+def difference(after: Execution, before: Baseline) -> dict[str, Any]:
+    """Return how an execution differs from what it is compared with; durations in seconds.
+
+    Args:
+        after: the execution that is looked at.
+        before: what it is compared with.
+    """
+    return {
+        "run": after.name,
+        "seconds": after.end - after.start,
+        "compared_with": before.name,
+        "compared_seconds": before.seconds,
+        "differences": [
+            {
+                "process": each.work[0],
+                "name": each.work[1],
+                "seconds": each.seconds,
+                "fails_anew": each.fails_anew,
+                "before": asdict(each.before),
+                "after": asdict(each.after),
+            }
+            for each in compare(after, before)
         ],
     }
 

@@ -94,6 +94,17 @@ def test_a_run_is_compared_with_the_median_of_its_flow_s_completed_runs(
 
 
 @pytest.mark.usefixtures("made")
+def test_machines_get_the_difference_too(shown: Callable[..., tuple[int, str, str]]) -> None:
+    code, out, err = shown("slow-sloth", "--compare", "calm-carp", "--json")
+    assert code == 0, err
+    found = json.loads(out)
+    assert (found["run"], found["compared_with"]) == ("slow-sloth", "calm-carp")
+    (load,) = [each for each in found["differences"] if each["name"] == "task load"]
+    assert load["seconds"] == pytest.approx(58, abs=0.01)
+    assert (load["before"]["count"], load["after"]["count"]) == (1, 1)
+
+
+@pytest.mark.usefixtures("made")
 def test_it_can_be_said_of_how_many(shown: Callable[..., tuple[int, str, str]]) -> None:
     code, out, err = shown("slow-sloth", "--compare", "median:3")
     assert code == 0, err
