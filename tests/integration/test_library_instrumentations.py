@@ -102,6 +102,8 @@ def test_a_server_that_the_flow_starts_for_itself_is_kept_out(
         **PLUGIN,
         "PREFECT_HOME": str(tmp_path),
         "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE": "true",
+        # On a slow machine its 20 s do not do.
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{tmp_path}/prefect.db",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "DO_NOT_TRACK": "1",
