@@ -250,8 +250,7 @@ class WholeRunTelemetry(RunTelemetry):
         finally:
             self._tracer = tracer
         _remember(run, started[1])
-        if _names(run) is _FLOW:
-            links_artifact.send_soon(run, started[1].get_span_context().trace_id)
+        _link(run, started[1])
         return started
 
     @never_raises(None)
@@ -416,6 +415,12 @@ class WholeRunTelemetry(RunTelemetry):
             span.set_attribute(semconv.ERROR_TYPE, _error_type(raised, name))
         if self._attempt is not None:
             self._attempt.end()
+
+
+@never_raises(None)
+def _link(run: Any, span: Span) -> None:
+    if _names(run) is _FLOW:
+        links_artifact.send_soon(run, span.get_span_context().trace_id)
 
 
 _BAD: Final = (StateType.FAILED, StateType.CRASHED, StateType.CANCELLED)
