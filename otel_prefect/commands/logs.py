@@ -52,9 +52,10 @@ def main(args: argparse.Namespace) -> int:
     wanted = _filter(args)
     run = asked_run.asked(args.run, args.flow, args.hours)
     source = options.asked(args)
+    when = source.when(run.trace_id, run.since)
     if args.open:
-        _open(source, run)
-    batches = _followed(source, run) if args.follow else [_lines(source, run)]
+        _open(source, run, when)
+    batches = _followed(source, run, when[0]) if args.follow else [_lines(source, run, when)]
     # Who has seen enough has it.
     with suppress(KeyboardInterrupt):
         for lines in batches:
@@ -62,11 +63,9 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _open(source: Source, run: Asked) -> None:
+def _open(source: Source, run: Asked, when: tuple[float, float]) -> None:
     """Open what shows a log first: the console of Logs Insights, or OpenSearch Dashboards."""
-    start, end = source.when(run.trace_id, run.since)
-    if end == math.inf:
-        start, end = run.since, time.time()
+    start, end = (run.since, time.time()) if when[1] == math.inf else when
     places = source.places(run.trace_id, start, end)
     shown = next((places[name] for name in (links.LOGS, links.OPENSEARCH) if name in places), None)
     if shown is None:
@@ -74,8 +73,8 @@ def _open(source: Source, run: Asked) -> None:
     webbrowser.open(shown)
 
 
-def _lines(source: Source, run: Asked) -> list[Line]:
-    lines, unread = source.lines(run.trace_id, *source.when(run.trace_id, run.since))
+def _lines(source: Source, run: Asked, when: tuple[float, float]) -> list[Line]:
+    lines, unread = source.lines(run.trace_id, *when)
     if unread:
         raise CommandError(unread)
     if not lines:
@@ -83,9 +82,8 @@ def _lines(source: Source, run: Asked) -> list[Line]:
     return lines
 
 
-def _followed(source: Source, run: Asked) -> Iterator[list[Line]]:
+def _followed(source: Source, run: Asked, began: float) -> Iterator[list[Line]]:
     """Yield what is new, again and again, until the run has ended and nothing comes any more."""
-    began, _ = source.when(run.trace_id, run.since)
     start, printed, has_ended = began, Counter[int](), False
     while True:
         # Asked before its lines are: what it said until its end is among them. The last time all are read,

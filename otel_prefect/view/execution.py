@@ -158,6 +158,10 @@ class Execution:
         """Whether a span has not ended."""
         return any(span.end is None for span in self.spans.values())
 
+    def until(self, now: float | None) -> float:
+        """Return its end, or while it is in progress a time that is not before what is known of it."""
+        return max(self.end, now or 0.0) if self.in_progress else self.end
+
     def above(self, span: Span) -> Span | None:
         """Return what a span is under; None where it stands at the top, or where that is missing.
 

@@ -10,16 +10,18 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from otel_prefect import semconv
 from otel_prefect.view.execution import Status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from otel_prefect.view.critical_path import Step
     from otel_prefect.view.execution import Execution, Span
+
+_Work = TypeVar("_Work")
 
 
 class Kind(Enum):
@@ -81,9 +83,7 @@ def shares(execution: Execution, path: Sequence[Step]) -> list[Share]:
     seconds: dict[tuple[str, str, str], float] = defaultdict(float)
     for step, kind, waited_for in named(execution, path):
         seconds[execution.process(step.span).label, step.span.name, kind.of(waited_for)] += step.seconds
-    whole = sum(seconds.values()) or 1.0
-    longest = sorted(seconds.items(), key=lambda each: -each[1])
-    return [Share(*work, each, each / whole) for work, each in longest]
+    return [Share(*work, each, share) for work, each, share in _longest_first(seconds)]
 
 
 @dataclass(frozen=True)
@@ -112,9 +112,14 @@ def stages(execution: Execution, path: Sequence[Step]) -> list[StageShare]:
     for step in path:
         process = execution.process(step.span)
         seconds[str(process.attributes.get(semconv.STAGE) or process.service or "?")] += step.seconds
+    return [StageShare(stage, each, share) for stage, each, share in _longest_first(seconds)]
+
+
+def _longest_first(seconds: Mapping[_Work, float]) -> Iterator[tuple[_Work, float, float]]:
+    """Yield what takes time with its seconds and its share of all of them."""
     whole = sum(seconds.values()) or 1.0
-    longest = sorted(seconds.items(), key=lambda each: -each[1])
-    return [StageShare(stage, each, each / whole) for stage, each in longest]
+    for work, each in sorted(seconds.items(), key=lambda each: -each[1]):
+        yield work, each, each / whole
 
 
 def _kind(span: Span, before: Span | None, after: Span | None, own: str | None) -> tuple[Kind, str]:

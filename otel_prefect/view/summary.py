@@ -24,7 +24,7 @@ def summary(execution: Execution, now: float | None = None) -> dict[str, Any]:
         execution: of one trace, with one span at least.
         now: for what is in progress; None: the last time that the trace knows.
     """
-    until = execution.end if now is None or not execution.in_progress else max(now, execution.end)
+    until = execution.until(now)
     path = critical_path(execution, until)
     waited = seconds_by_span(path)
     return {

@@ -19,7 +19,7 @@ from otel_prefect.view.page.data import data, kept
 from otel_prefect.view.words import clock, duration, moment_utc
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from otel_prefect.view.critical_path import Step
     from otel_prefect.view.execution import Execution, Span
@@ -49,7 +49,7 @@ def page(
         now: in seconds since 1970, for what is in progress; None: the last time that the trace knows.
         places: what shows it too, by name, with the address.
     """
-    until = max(execution.end, now or 0.0) if execution.in_progress else execution.end
+    until = execution.until(now)
     path = critical_path(execution, until)
     here = kept(lines)
     style, script = _read("page.css"), _script()
@@ -149,16 +149,17 @@ def _failures(execution: Execution, lines: Sequence[Line]) -> Iterator[str]:
         yield "<h2>What failed</h2>"
     lasting = [failure for failure in found if not failure.recovered]
     yield from (_failure(execution, failure, lines) for failure in lasting[:_MOST_OPEN])
-    yield from _folded("more", (_failure(execution, each, lines) for each in lasting[_MOST_OPEN:]))
-    yield from _folded("recovered", (_failure(execution, each, ()) for each in found if each.recovered))
+    yield from _folded("more", execution, lasting[_MOST_OPEN:], lines)
+    yield from _folded("recovered", execution, [each for each in found if each.recovered], ())
 
 
-def _folded(said: str, parts: Iterable[str]) -> Iterator[str]:
-    all_parts = list(parts)
-    if all_parts:
-        yield f"<details><summary>{len(all_parts)} {said}</summary>"
-        yield from all_parts[:_MOST_FAILURES]
-        left = len(all_parts) - _MOST_FAILURES
+def _folded(
+    said: str, execution: Execution, found: Sequence[Failure], lines: Sequence[Line]
+) -> Iterator[str]:
+    if found:
+        yield f"<details><summary>{len(found)} {said}</summary>"
+        yield from (_failure(execution, each, lines) for each in found[:_MOST_FAILURES])
+        left = len(found) - _MOST_FAILURES
         yield (_note(f"And {left:,} more, in the run below.") if left > 0 else "") + "</details>"
 
 

@@ -54,7 +54,7 @@ def show(
         places: what shows it too, by name, with the address.
         middle: what is shown of the run itself.
     """
-    until = max(execution.end, now or 0.0) if execution.in_progress else execution.end
+    until = execution.until(now)
     path = critical_path(execution, until)
     found = failures(execution)
     parts: list[RenderableType] = [_head(execution, until)]
