@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
-from otel_prefect import semconv
-from otel_prefect.view.execution import Caught, Span, Status, frames
+from otel_prefect.view.execution import Caught, Span, Status, caught
 from otel_prefect.view.of_processes import Found
 
 _EXCEPTION: Final = "exception"
@@ -45,11 +44,7 @@ def _exceptions(events: Any) -> Iterator[Caught]:
     for event in listed:
         if _mapping(event).get("name") == _EXCEPTION:
             said = _mapping(event.get("attributes"))
-            yield Caught(
-                str(said.get(semconv.EXCEPTION_TYPE, "")),
-                str(said.get(semconv.EXCEPTION_MESSAGE, "")),
-                tuple(frames(str(said.get(semconv.EXCEPTION_STACKTRACE) or ""))),
-            )
+            yield caught(said)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

@@ -56,6 +56,19 @@ def frames(stack: str) -> list[str]:
     return [line for line in all_lines if line.startswith("File ")] or all_lines
 
 
+def caught(event: Mapping[str, Any]) -> Caught:
+    """Return the exception that an event of that name tells of.
+
+    Args:
+        event: its attributes: https://opentelemetry.io/docs/specs/semconv/exceptions/exceptions-spans/.
+    """
+    return Caught(
+        str(event.get(semconv.EXCEPTION_TYPE, "")),
+        str(event.get(semconv.EXCEPTION_MESSAGE, "")),
+        tuple(frames(str(event.get(semconv.EXCEPTION_STACKTRACE) or ""))),
+    )
+
+
 @dataclass(frozen=True)
 class Span:
     """Something that was done.

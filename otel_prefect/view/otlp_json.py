@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from otel_prefect import semconv
 from otel_prefect.view import of_processes
-from otel_prefect.view.execution import Caught, Execution, Span, Status, frames
+from otel_prefect.view.execution import Caught, Execution, Span, Status, caught
 from otel_prefect.view.of_processes import Found
 
 if TYPE_CHECKING:
@@ -175,11 +175,7 @@ def _exceptions(events: Any) -> Iterator[Caught]:
     for event in reversed(listed):
         if event.get("name") == _EXCEPTION:
             said = _attributes(event.get("attributes"))
-            yield Caught(
-                str(said.get(semconv.EXCEPTION_TYPE, "")),
-                str(said.get(semconv.EXCEPTION_MESSAGE, "")),
-                tuple(frames(str(said.get(semconv.EXCEPTION_STACKTRACE) or ""))),
-            )
+            yield caught(said)
 
 
 # --- writing ------------------------------------------------------------------------------------
