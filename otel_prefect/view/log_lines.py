@@ -55,19 +55,37 @@ def of_cloudwatch(logs: Any, group: str, trace_id: str, start: float, end: float
         semconv.RECORD_TRACE_ID: trace_id,
         semconv.RECORD_FLOW_RUN_ID: ids.show_uuid(ids.flow_run_id(int(trace_id, 16))),
     }
-    pages = logs.get_paginator("filter_log_events").paginate(
-        logGroupName=group,
-        startTime=max(0, int(start * 1000)),
-        endTime=int(end * 1000) + 1,
-        # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html
-        filterPattern="{ " + " || ".join(f'($.{key} = "{value}")' for key, value in wanted.items()) + " }",
-    )
-    texts = (event["message"] for page in pages for event in page["events"])
+    pattern = "{ " + " || ".join(f'($.{key} = "{value}")' for key, value in wanted.items()) + " }"
+    texts = events(logs, group, pattern, start, end)
     # What is of another run is left out here too: a group may have what is no JSON of ours.
     found = [
         line for line in lines(texts) if any(line.fields.get(key) == value for key, value in wanted.items())
     ]
     return sorted(found, key=lambda line: line.time)
+
+
+def events(logs: Any, group: str, pattern: str, start: float, end: float) -> Iterator[str]:
+    """Yield the texts of a log group's events that a pattern finds.
+
+    Args:
+        logs: a client of boto3; it needs ``logs:FilterLogEvents``.
+        group: the log group.
+        pattern: https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html.
+        start: seconds since 1970.
+        end: the same.
+
+    Raises:
+        botocore.exceptions.ClientError: it is refused, or there is no such group.
+        botocore.exceptions.BotoCoreError: CloudWatch cannot be reached, or there are no credentials.
+    """
+    pages = logs.get_paginator("filter_log_events").paginate(
+        logGroupName=group,
+        startTime=max(0, int(start * 1000)),
+        endTime=int(end * 1000) + 1,
+        filterPattern=pattern,
+    )
+    for page in pages:
+        yield from (event["message"] for event in page["events"])
 
 
 def lines(texts: Iterable[str]) -> Iterator[Line]:

@@ -11,7 +11,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_prefect.view import documents, of_processes, segments
+from otel_prefect.view import documents, log_lines, of_processes, segments
 from otel_prefect.view.execution import Execution
 
 if TYPE_CHECKING:
@@ -92,14 +92,8 @@ def of_log_group(logs: Any, trace_id: str, since: float, until: float) -> tuple[
         botocore.exceptions.ClientError: it is refused, or there is no such group.
         botocore.exceptions.BotoCoreError: CloudWatch cannot be reached.
     """
-    pages = logs.get_paginator("filter_log_events").paginate(
-        logGroupName=SPANS_GROUP,
-        startTime=max(0, int(since * 1000)),
-        endTime=int(until * 1000) + 1,
-        filterPattern=f'{{ $.traceId = "{trace_id}" }}',
-    )
-    texts = [event["message"] for page in pages for event in page["events"]]
-    read = [_found(text) for text in texts]
+    pattern = f'{{ $.traceId = "{trace_id}" }}'
+    read = [_found(text) for text in log_lines.events(logs, SPANS_GROUP, pattern, since, until)]
     found = [each for each in read if each is not None]
     spans = [span for of_trace, span in of_processes.completed(found) if of_trace == trace_id]
     return Execution(trace_id, spans), len(read) - len(found)
