@@ -9,7 +9,9 @@ carries the child's mark in its environment.
 
 from __future__ import annotations
 
+import itertools
 import os
+import random
 import shlex
 import signal
 import socket
@@ -32,6 +34,14 @@ if TYPE_CHECKING:
 LOOPBACK = "127.0.0.1"
 _POLL_SECONDS = 0.05
 _TAIL_LINES = 12
+
+# Below those that Linux gives to who connects (net.ipv4.ip_local_port_range, from 32768): nobody gets such a
+# port by chance before its server starts, or while that starts again; nor does who connects to it meanwhile
+# get it as its own, connected to itself. Each process begins at a random place and gives none twice.
+_PORTS = range(12_000, 32_000)
+_next_ports = itertools.cycle(_PORTS)
+for _ in range(random.randrange(len(_PORTS))):  # noqa: S311 - no secret
+    next(_next_ports)
 
 _MARK = "DEMO_PROCESS"
 # A process that is just forking may be missed by one look.
@@ -348,18 +358,20 @@ def free_port(first: int = 0, last: int = 0, kind: socket.SocketKind = socket.SO
     """Return a port of loopback that is free now.
 
     Args:
-        first: the lowest port to try; 0 leaves the choice to the kernel.
+        first: the lowest port to try; 0 for any.
         last: the highest port to try.
         kind: ``SOCK_STREAM`` for TCP, ``SOCK_DGRAM`` for UDP.
 
     Raises:
         StartError: every port of the range is taken.
     """
-    for port in range(first, max(first, last) + 1):
+    ports = range(first, last + 1) if first else itertools.islice(_next_ports, len(_PORTS))
+    for port in ports:
         with socket.socket(type=kind) as probe, suppress(OSError):
             probe.bind((LOOPBACK, port))
-            return int(probe.getsockname()[1])
-    raise StartError(f"no port of {LOOPBACK} is free between {first} and {last}; end what holds them")
+            return port
+    where = f"between {first} and {last}" if first else f"between {_PORTS[0]} and {_PORTS[-1]}"
+    raise StartError(f"no port of {LOOPBACK} is free {where}; end what holds them")
 
 
 def answers(url: str, status: int = 200) -> Callable[[], bool]:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import PurePath
 from typing import TYPE_CHECKING
@@ -142,31 +143,40 @@ def _signal_name(number: int) -> str:
 
 
 class _Forwarder:
-    """Sends signals on to a program, also those that come before it has started."""
+    """Sends signals on to a program, also those that come before it has started.
+
+    Python runs a handler in the main thread alone, which waits for the program: a signal that comes just
+    before that wait begins would be handled when it has ended. So a thread reads the byte that the
+    interpreter writes as soon as there is a signal:
+    https://docs.python.org/3/library/signal.html#signal.set_wakeup_fd.
+    """
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
-        self._early: list[int] = []
+        received, self._wakeup = os.pipe()
+        self._received = open(received, "rb", buffering=0)  # noqa: SIM115 - until no more signals are sent on
+        os.set_blocking(self._wakeup, False)
+        self._wakeup_before = signal.set_wakeup_fd(self._wakeup)
+        self._before = {number: signal.signal(number, _stay_alive) for number in _FORWARDED}
         # A terminal sends its signals to the program as well, which must not get them twice.
-        from_us = [number for number in _FORWARDED if not (number in _BY_TERMINAL and os.isatty(0))]
-        self._before = {number: signal.signal(number, self._received) for number in from_us}
-        if os.isatty(0):
-            self._before |= {number: signal.signal(number, _leave_to_program) for number in _BY_TERMINAL}
+        self._from_us = frozenset(_FORWARDED) - frozenset(_BY_TERMINAL if os.isatty(0) else ())
 
     def forward_to(self, process: subprocess.Popen[bytes]) -> None:
-        self._process = process
-        for number in self._early:
-            self._send(process, number)
+        threading.Thread(
+            target=self._forward, args=(process,), name="otel-prefect-signals", daemon=True
+        ).start()
 
     def restore(self) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+        signal.set_wakeup_fd(self._wakeup_before)
+        os.close(self._wakeup)
 
-    def _received(self, number: int, _: FrameType | None) -> None:
-        if self._process is None:
-            self._early.append(number)
-        else:
-            self._send(self._process, number)
+    def _forward(self, process: subprocess.Popen[bytes]) -> None:
+        with self._received:
+            while numbers := self._received.read(64):
+                for number in numbers:
+                    if number in self._from_us:
+                        self._send(process, number)
 
     @staticmethod
     def _send(process: subprocess.Popen[bytes], number: int) -> None:
@@ -177,5 +187,5 @@ class _Forwarder:
                 os.kill(process.pid, number)
 
 
-def _leave_to_program(_number: int, _frame: FrameType | None) -> None:
-    """Stay alive: how the program ends decides how we end. Not SIG_IGN, which it would inherit."""
+def _stay_alive(_number: int, _frame: FrameType | None) -> None:
+    """Do nothing: how the program ends decides how we end. Not SIG_IGN, which it would inherit."""

@@ -96,6 +96,9 @@ def test_nothing_waits_for_prefect_to_take_it(monkeypatch: pytest.MonkeyPatch) -
         # It has come back, and the server has not answered.
         assert asked.wait(30)
         may_answer.set()
+        for thread in threading.enumerate():
+            if thread.name == "otel-prefect-links":
+                thread.join(30)
 
 
 def test_a_server_that_cannot_be_asked_is_said_at_debug_alone(caplog: pytest.LogCaptureFixture) -> None:

@@ -123,6 +123,28 @@ def test_signals_are_sent_on_to_the_program(sink: OtlpSink, number: signal.Signa
     assert sink.span("sh").attributes["process.exit.code"] == 7
 
 
+def test_a_signal_that_does_not_interrupt_the_wait_for_the_program_is_sent_on_too() -> None:
+    # As one that comes between Python's look for signals and the system call, too short a time to hit.
+    code = """
+import os, signal
+from otel_prefect.program.run import run
+
+wait = os.wait4
+def uninterrupted(*arguments):
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    os.write(1, b"waits\\n")
+    return wait(*arguments)
+os.wait4 = uninterrupted
+raise SystemExit(run(["sh", "-c", "trap 'exit 7' TERM; echo ready; while :; do sleep 0.05; done"]))
+"""
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, env=environment(QUIET), stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert {process.stdout.readline() for _ in range(2)} == {b"waits\n", b"ready\n"}
+        process.terminate()
+        assert process.wait(30) == 7
+
+
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.binary(max_size=200_000))
 def test_output_passes_through_byte_for_byte(tmp_path: Path, data: bytes) -> None:

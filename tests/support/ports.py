@@ -5,17 +5,14 @@ from __future__ import annotations
 import contextlib
 import socket
 
+from demo.processes import StartError, free_port
+
 
 def free_ports(count: int) -> list[int]:
     """Return as many different ports on which nothing listens, TCP and UDP, now."""
-    with contextlib.ExitStack() as stack:
-        ports: list[int] = []
-        while len(ports) < count:
-            tcp = stack.enter_context(socket.socket())
-            tcp.bind(("127.0.0.1", 0))
-            port = tcp.getsockname()[1]
-            udp = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-            with contextlib.suppress(OSError):
-                udp.bind(("127.0.0.1", port))
-                ports.append(port)
-        return ports
+    ports: list[int] = []
+    while len(ports) < count:
+        port = free_port()
+        with contextlib.suppress(StartError):
+            ports.append(free_port(port, port, socket.SOCK_DGRAM))
+    return ports
