@@ -55,7 +55,7 @@ def _completed(source: Source, execution: Execution, count: int) -> list[Executi
     own = ids.show_uuid(ids.flow_run_id(int(execution.trace_id, 16)))
     try:
         api = prefect_api.of_environment(os.environ)
-        known = runs.newest(api, count + 1, str(flow), runs.COMPLETED)
+        known = runs.newest(api, runs.Wanted(str(flow), (runs.COMPLETED,), limit=count + 1))
     except (runs.NotFound, ValueError) as error:
         raise CommandError(f"--compare median: Prefect knows the flow's runs: {error}") from error
     others = [run for run in known if run.id != own][:count]

@@ -85,7 +85,7 @@ def main(args: argparse.Namespace) -> int:
 
 def _found(args: argparse.Namespace) -> list[Recent]:
     since = None if args.hours is None else time.time() - args.hours * 3600
-    wanted = recent.Wanted(args.flow, args.state, since, args.limit)
+    wanted = runs.Wanted(args.flow, args.state, since, args.limit)
     try:
         return recent.recent(prefect_api.of_environment(os.environ), wanted)
     except (runs.NotFound, ValueError) as error:

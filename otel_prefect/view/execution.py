@@ -248,6 +248,11 @@ class Execution:
         """What Prefect calls the run, or else the id of its trace."""
         return str(self.first.attributes.get(semconv.PREFECT_RUN_NAME) or self.trace_id)
 
+    @property
+    def state(self) -> str:
+        """How it is going or has ended: what Prefect calls its state, or else its first span's status."""
+        return str(self.first.attributes.get(semconv.PREFECT_STATE_NAME) or self.first.status.value)
+
     def children(self, span: Span) -> list[Span]:
         """Return what was done for a span, by start."""
         return self._children.get(span.id, [])

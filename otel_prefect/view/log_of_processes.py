@@ -45,19 +45,28 @@ def _by_time(line: Line, known: Mapping[_Known, Sequence[Span]]) -> Span | None:
     return processes[max(begun - 1, 0)]
 
 
-def around(
-    execution: Execution, lines: Sequence[Line], process: Span, time: float, count: int = 10
-) -> list[Line]:
-    """Return the lines of a process about a time: most of those before it, and a few after.
+def by_process(execution: Execution, lines: Sequence[Line]) -> dict[str, list[Line]]:
+    """Return the lines that each process has said, by the id of its first span.
 
     Args:
         execution: of one trace.
         lines: of its log, by time.
-        process: its first span.
+    """
+    said: dict[str, list[Line]] = defaultdict(list)
+    for line, process in with_processes(execution, lines):
+        if process is not None:
+            said[process.id].append(line)
+    return said
+
+
+def around(lines: Sequence[Line], time: float, count: int = 10) -> Sequence[Line]:
+    """Return the lines about a time: most of those before it, and a few after.
+
+    Args:
+        lines: by time.
         time: seconds since 1970.
         count: how many lines at most.
     """
-    own = [line for line, said_by in with_processes(execution, lines) if said_by is process]
-    after = next((number for number, line in enumerate(own) if line.time > time), len(own))
-    last = min(len(own), max(after + count // 4, count))
-    return own[max(0, last - count) : last]
+    after = bisect_right(lines, time, key=lambda line: line.time)
+    last = min(len(lines), max(after + count // 4, count))
+    return lines[max(0, last - count) : last]

@@ -25,7 +25,7 @@ def near(api: Api, asked: str) -> list[Run]:
     Raises:
         NotFound: Prefect cannot be asked.
     """
-    newest = runs.newest(api, runs.PAGE)
+    newest = runs.newest(api, runs.Wanted(limit=runs.PAGE))
     by_text = {text.lower(): run for run in reversed(newest) for text in (run.name, run.id)}
     alike = difflib.get_close_matches(asked.lower(), by_text, _MOST, _LEAST_LIKENESS)
     return [by_text[text] for text in alike] or newest[:_MOST]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_prefect.view import runs
@@ -52,24 +51,7 @@ class Recent:
         return self.seconds / self.usual if self.usual else None
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """Which runs.
-
-    Attributes:
-        flow: only those of this flow.
-        states: only those in these states.
-        since: only those that began after this time, in seconds since 1970.
-        limit: the most of them.
-    """
-
-    flow: str | None = None
-    states: Sequence[str] = ()
-    since: float | None = None
-    limit: int = 20
-
-
-def recent(api: Api, wanted: Wanted) -> list[Recent]:
+def recent(api: Api, wanted: runs.Wanted) -> list[Recent]:
     """Return the runs of late, the newest first.
 
     Args:
@@ -79,19 +61,7 @@ def recent(api: Api, wanted: Wanted) -> list[Recent]:
     Raises:
         NotFound: Prefect cannot be asked.
     """
-    start_time: dict[str, Any] = {"is_null_": False}
-    if wanted.since is not None:
-        start_time["after_"] = datetime.fromtimestamp(wanted.since, timezone.utc).isoformat()
-    flow_runs: dict[str, Any] = {"start_time": start_time}
-    if wanted.states:
-        flow_runs["state"] = {"type": {"any_": list(wanted.states)}}
-    asked = {
-        "flow_runs": flow_runs,
-        **({"flows": {"name": {"any_": [wanted.flow]}}} if wanted.flow else {}),
-        "sort": "START_TIME_DESC",
-        "limit": min(wanted.limit, runs.PAGE),
-    }
-    found = runs.ask(api, "/flow_runs/filter", asked)
+    found = runs.newest_documents(api, wanted)
     flow_ids = sorted({str(each.get("flow_id")) for each in found})
     names = _names(api, flow_ids)
     usual = {flow_id: _usual(api, flow_id) for flow_id in flow_ids}

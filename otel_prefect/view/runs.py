@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_prefect import ids
 from otel_prefect.http_request import NoAnswer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from uuid import UUID
 
     from otel_prefect.prefect.api import Api
@@ -51,6 +51,23 @@ class Run:
     start: float | None = None
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """Which runs.
+
+    Attributes:
+        flow: only those of the flow of this name.
+        states: only those in these states, such as ``COMPLETED``.
+        since: only those that began after this time, in seconds since 1970.
+        limit: the most of them, and ``PAGE`` at most.
+    """
+
+    flow: str | None = None
+    states: Sequence[str] = ()
+    since: float | None = None
+    limit: int = 20
+
+
 def find(api: Api, name: str, flow: str | None = None) -> Run:
     """Return the newest run that has a name, or the newest that has begun.
 
@@ -63,7 +80,7 @@ def find(api: Api, name: str, flow: str | None = None) -> Run:
         NotFound: there is none, or the API does not say.
     """
     if name == LATEST:
-        found = newest(api, 1, flow)
+        found = newest(api, Wanted(flow, limit=1))
     else:
         asked = {"flow_runs": {"name": {"any_": [name]}}, "sort": "START_TIME_DESC", "limit": 1}
         found = [read(each) for each in ask(api, _RUNS, asked)]
@@ -89,28 +106,42 @@ def by_id(api: Api, flow_run_id: str) -> Run:
     return read(found[0])
 
 
-def newest(api: Api, limit: int, flow: str | None = None, state: str | None = None) -> list[Run]:
+def newest(api: Api, wanted: Wanted) -> list[Run]:
     """Return the runs that began last, the newest first.
 
     Args:
         api: Prefect's.
-        limit: the most of them, and ``PAGE`` at most.
-        flow: only of this flow.
-        state: only in a state of this type, such as ``COMPLETED``.
+        wanted: which.
 
     Raises:
         NotFound: the API does not say.
     """
-    flow_runs: dict[str, Any] = {"start_time": {"is_null_": False}}
-    if state:
-        flow_runs["state"] = {"type": {"any_": [state]}}
+    return [read(each) for each in newest_documents(api, wanted)]
+
+
+def newest_documents(api: Api, wanted: Wanted) -> list[Mapping[str, Any]]:
+    """Return the runs that began last, the newest first, as Prefect's API writes them.
+
+    Args:
+        api: Prefect's.
+        wanted: which.
+
+    Raises:
+        NotFound: the API does not say.
+    """
+    start_time: dict[str, Any] = {"is_null_": False}
+    if wanted.since is not None:
+        start_time["after_"] = datetime.fromtimestamp(wanted.since, timezone.utc).isoformat()
+    flow_runs: dict[str, Any] = {"start_time": start_time}
+    if wanted.states:
+        flow_runs["state"] = {"type": {"any_": list(wanted.states)}}
     asked = {
         "flow_runs": flow_runs,
-        **({"flows": {"name": {"any_": [flow]}}} if flow else {}),
+        **({"flows": {"name": {"any_": [wanted.flow]}}} if wanted.flow else {}),
         "sort": "START_TIME_DESC",
-        "limit": min(limit, PAGE),
+        "limit": min(wanted.limit, PAGE),
     }
-    return [read(each) for each in ask(api, _RUNS, asked)]
+    return ask(api, _RUNS, asked)
 
 
 def ask(api: Api, path: str, asked: Mapping[str, Any]) -> list[Mapping[str, Any]]:

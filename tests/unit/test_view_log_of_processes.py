@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from otel_prefect.view.log_lines import Line
-from otel_prefect.view.log_of_processes import around, with_processes
+from otel_prefect.view.log_of_processes import around, by_process, with_processes
 from tests.support.view import execution, span
 
 RUN = execution(
@@ -43,12 +43,14 @@ def test_a_line_is_its_span_s_process_s_or_the_last_of_its_service_and_source_th
     assert (found.id if found else None) == process
 
 
-def test_the_lines_around_a_time_are_those_of_its_process_and_most_are_before() -> None:
-    said = [line(n / 10, source=("crm", "shop")[n % 2]) for n in range(40)]
-    process = RUN.spans["crm 1"]
-    assert [each.time for each in around(RUN, said, process, 2)] == pytest.approx(
-        [n / 10 for n in range(6, 26, 2)]
-    )
-    assert [each.time for each in around(RUN, said, process, -1, count=4)] == [0, 0.2, 0.4, 0.6]
-    assert [each.time for each in around(RUN, said, process, 100, count=2)] == [3.6, 3.8]
-    assert around(RUN, [], process, 0) == []
+def test_each_process_has_what_it_said_and_nobody_what_is_not_known_whose_it_is() -> None:
+    said = [line(1, source="crm"), line(2, source="shop"), line(3, "nobody"), line(3, source="crm")]
+    assert by_process(RUN, said) == {"crm 1": [said[0], said[3]], "shop": [said[1]]}
+
+
+def test_of_the_lines_around_a_time_most_are_before_it() -> None:
+    said = [line(n / 10) for n in range(40)]
+    assert [each.time for each in around(said, 2)] == pytest.approx([n / 10 for n in range(13, 23)])
+    assert [each.time for each in around(said, -1, count=4)] == [0, 0.1, 0.2, 0.3]
+    assert [each.time for each in around(said, 100, count=2)] == [3.8, 3.9]
+    assert around([], 0) == []

@@ -14,7 +14,7 @@ from otel_prefect import __version__, ids, semconv
 from otel_prefect.view import gaps
 from otel_prefect.view.critical_path import critical_path
 from otel_prefect.view.failures import failures
-from otel_prefect.view.log_of_processes import around
+from otel_prefect.view.log_of_processes import around, by_process
 from otel_prefect.view.page.data import data, kept
 from otel_prefect.view.words import clock, duration, moment_utc
 
@@ -92,11 +92,7 @@ def _json(value: Any) -> str:
 
 def _title(execution: Execution) -> str:
     first = execution.first
-    return f"{_state(first)}: {first.name} {first.attributes.get(semconv.PREFECT_RUN_NAME) or ''}".strip()
-
-
-def _state(first: Span) -> str:
-    return str(first.attributes.get(semconv.PREFECT_STATE_NAME) or first.status.value)
+    return f"{execution.state}: {first.name} {first.attributes.get(semconv.PREFECT_RUN_NAME) or ''}".strip()
 
 
 def _head(
@@ -104,7 +100,7 @@ def _head(
 ) -> Iterator[str]:
     first = execution.first
     yield (
-        f'<h1><span class="state {_class(first)}">{escape(_state(first))}</span> {escape(first.name)} '
+        f'<h1><span class="state {_class(first)}">{escape(execution.state)}</span> {escape(first.name)} '
         f'<span class="run">{escape(str(first.attributes.get(semconv.PREFECT_RUN_NAME) or ""))}</span></h1>'
     )
     facts = {
@@ -147,27 +143,30 @@ def _failures(execution: Execution, lines: Sequence[Line]) -> Iterator[str]:
     found = failures(execution)
     if found:
         yield "<h2>What failed</h2>"
+    said = by_process(execution, lines) if found else {}
     lasting = [failure for failure in found if not failure.recovered]
-    yield from (_failure(execution, failure, lines) for failure in lasting[:_MOST_OPEN])
-    yield from _folded("more", execution, lasting[_MOST_OPEN:], lines)
-    yield from _folded("recovered", execution, [each for each in found if each.recovered], ())
+    yield from (_failure(execution, failure, said) for failure in lasting[:_MOST_OPEN])
+    yield from _folded("more", execution, lasting[_MOST_OPEN:], said)
+    yield from _folded("recovered", execution, [each for each in found if each.recovered], {})
 
 
 def _folded(
-    said: str, execution: Execution, found: Sequence[Failure], lines: Sequence[Line]
+    how: str, execution: Execution, found: Sequence[Failure], said: Mapping[str, Sequence[Line]]
 ) -> Iterator[str]:
     if found:
-        yield f"<details><summary>{len(found)} {said}</summary>"
-        yield from (_failure(execution, each, lines) for each in found[:_MOST_FAILURES])
+        yield f"<details><summary>{len(found)} {how}</summary>"
+        yield from (_failure(execution, each, said) for each in found[:_MOST_FAILURES])
         left = len(found) - _MOST_FAILURES
         yield (_note(f"And {left:,} more, in the run below.") if left > 0 else "") + "</details>"
 
 
-def _failure(execution: Execution, failure: Failure, lines: Sequence[Line]) -> str:
-    return "".join(_failure_parts(execution, failure, lines))
+def _failure(execution: Execution, failure: Failure, said: Mapping[str, Sequence[Line]]) -> str:
+    return "".join(_failure_parts(execution, failure, said))
 
 
-def _failure_parts(execution: Execution, failure: Failure, lines: Sequence[Line]) -> Iterator[str]:
+def _failure_parts(
+    execution: Execution, failure: Failure, said: Mapping[str, Sequence[Line]]
+) -> Iterator[str]:
     span = failure.span
     process = execution.process(span)
     yield f'<article class="failure{" recovered" if failure.recovered else ""}">'
@@ -179,7 +178,7 @@ def _failure_parts(execution: Execution, failure: Failure, lines: Sequence[Line]
     for caught in span.exceptions[:1]:
         if caught.stack:
             yield f"<pre>{escape(chr(10).join(caught.stack[-_MOST_FRAMES:]))}</pre>"
-    near = around(execution, lines, process, span.until(execution.end))
+    near = around(said.get(process.id, ()), span.until(execution.end))
     if near:
         yield '<table class="log"><caption>its log at that time (UTC)</caption>'
         yield from (_line(line) for line in near)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from rich.text import Text
 
-from otel_prefect.view.log_of_processes import around
+from otel_prefect.view.log_of_processes import around, by_process
 from otel_prefect.view.terminal.style import BAD, log, process_name
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from otel_prefect.view.execution import Execution, Span
+    from otel_prefect.view.execution import Execution
     from otel_prefect.view.failures import Failure
     from otel_prefect.view.log_lines import Line
 
@@ -30,12 +30,17 @@ def failed(execution: Execution, found: Sequence[Failure], lines: Sequence[Line]
         found: its failures.
         lines: its log, by time.
     """
+    said = by_process(execution, lines)
     for number, failure in enumerate(found[:_MOST_FAILURES]):
         if number:
             yield Text()
         yield _failure(execution, failure)
         if not failure.recovered:
-            yield from _said(execution, failure.span, lines)
+            span = failure.span
+            own = said.get(execution.process(span).id, ())
+            near = around(own, span.until(execution.end))
+            if near:
+                yield log(near)
     if len(found) > _MOST_FAILURES:
         yield Text(f"and {len(found) - _MOST_FAILURES} more", style="dim")
 
@@ -55,9 +60,3 @@ def _failure(execution: Execution, failure: Failure) -> Text:
         for frame in caught.stack[-_MOST_FRAMES:]:
             text.append(f"\n    {frame}", "dim")
     return text
-
-
-def _said(execution: Execution, span: Span, lines: Sequence[Line]) -> Iterator[RenderableType]:
-    near = around(execution, lines, execution.process(span), span.until(execution.end))
-    if near:
-        yield log(near)

@@ -97,11 +97,10 @@ def _places(places: Mapping[str, str]) -> Table:
 
 def _head(execution: Execution, until: float) -> Table:
     first = execution.first
-    state = str(first.attributes.get(semconv.PREFECT_STATE_NAME) or first.status.value)
     style = "bold green" if first.status is Status.OK else STATUSES[first.status] or "bold"
     run_name = first.attributes.get(semconv.PREFECT_RUN_NAME) or ""
     facts = Table.grid(padding=(0, 2))
-    title = Text.assemble((state, style), "  ", (first.name, "bold"), f"  {run_name}")
+    title = Text.assemble((execution.state, style), "  ", (first.name, "bold"), f"  {run_name}")
     facts.add_row(title, Text(duration(until - execution.start), style="bold"))
     facts.add_row(Text(moment(execution.start)), "")
     run_id = first.attributes.get(semconv.RECORD_FLOW_RUN_ID)
