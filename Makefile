@@ -42,9 +42,13 @@ monitoring: .venv/.installed ## build Prometheus and Alertmanager, which demo an
 demo: collector ## run the example pipeline on local stand-ins (FAIL=ingestion: break it, and be paged)
 	@$(BIN)/python -m demo $(if $(FAIL),--fail $(FAIL))
 
+# Half of the time of most tests is waiting for a process to start. Two at a time are 1.7 times as fast on two
+# cores; more would start more servers at once than small machines have memory for. A file's tests share servers.
+TEST_PROCESSES ?= 2
+
 # What takes minutes to build is built before, so that no test's time-out has to hold it.
-test: gateway monitoring lint ## run every check and every test
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+test: gateway monitoring lint ## run every check and every test (TEST_PROCESSES=2)
+	@$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 bench-anomalies: .venv/.installed ## measure how well unusual loads are found and write bench/ANOMALIES.md (1 minute)
 	@$(BIN)/python -m bench.anomalies
