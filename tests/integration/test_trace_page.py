@@ -245,6 +245,8 @@ def test_what_is_chosen_is_told_to_a_screen_reader(opened: Opened) -> None:
 
 def test_lines_are_those_of_the_span_of_what_is_below_it_or_of_its_process(opened: Opened) -> None:
     page = opened.page
+    # Of an ingestion, and not of the other one, which is the same service.
+    expect(page.get_by_label("of its process (1)")).to_be_visible()
     page.locator("#rows").focus()
     page.keyboard.press("Home")
     lines = page.locator("#details .log tr")

@@ -42,7 +42,7 @@ def test_a_line_is_its_span_s_or_else_its_process_s() -> None:
         span("below", 2, 3, "a"),
     )
     lines = [line(0.5), line(2, span_id="below"), line(2, span_id="lost"), line(2, service="nobody")]
-    assert [each[4] for each in data(run, [], lines, 20)["lines"]] == [1, 2, 1, -1]
+    assert [each[3] for each in data(run, [], lines, 20)["lines"]] == [1, 2, 1, -1]
 
 
 def test_attributes_of_the_process_are_told_once() -> None:
@@ -67,5 +67,5 @@ def test_whatever_spans_say_the_page_has_two_scripts_and_its_data_can_be_read(
     assert found is not None
     read = json.loads(found[1])
     assert read["names"] == [name]
-    assert read["lines"][0][3] == message
+    assert read["lines"][0][2] == message
     assert sorted(read["pairs"]) == sorted([key, str(value)] for key, value in attributes.items())

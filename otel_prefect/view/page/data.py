@@ -124,7 +124,6 @@ def _lines(execution: Execution, numbers: Mapping[str, int], lines: Sequence[Lin
         [
             _ms(line.time - execution.start),
             line.level,
-            line.service,
             line.message,
             numbers.get(line.span_id or "", -1 if process is None else numbers[process.id]),
         ]

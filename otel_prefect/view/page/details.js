@@ -50,11 +50,11 @@ function exceptionParts(span) {
 function scopes(span) {
   const below = [];
   for (let each = span; each < ends[span]; each++) below.push(...(linesOf.get(each) ?? []));
-  const service = new Set((linesOf.get(spans.first[span]) ?? below).map((line) => line[2]));
+  const isOfProcess = ([, , , said]) => said >= 0 && spans.first[said] === spans.first[span];
   return {
     own: ['of this span', linesOf.get(span) ?? []],
     below: ['and of what is below it', below.sort((a, b) => a[0] - b[0])],
-    process: ['of its process', data.lines.filter((line) => service.has(line[2]))],
+    process: ['of its process', data.lines.filter(isOfProcess)],
   };
 }
 
@@ -82,7 +82,7 @@ function lineParts(span) {
   return [element('h4', {}, 'Log (UTC)'), choose, table, more];
 }
 
-function lineRow([at, level, , message]) {
+function lineRow([at, level, message]) {
   return element(
     'tr',
     { class: level.toLowerCase() },

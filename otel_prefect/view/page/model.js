@@ -45,7 +45,7 @@ function grouped(items, keyOf) {
   return found;
 }
 const stepsOf = grouped(data.steps, (step) => step[0]);
-const linesOf = grouped(data.lines, (line) => line[4]);
+const linesOf = grouped(data.lines, (line) => line[3]);
 
 // What is searched in, made when somebody searches for the first time.
 let texts = null;
@@ -59,7 +59,7 @@ function searched() {
     const parts = [names[spans.name[span]], processes[spans.process[span]], spans.id[span]];
     for (const pair of spans.attributes[span]) parts.push(pairs[pair]);
     for (const caught of data.exceptions[span] ?? []) parts.push(`${caught.type}: ${caught.message}`.toLowerCase());
-    for (const line of linesOf.get(span) ?? []) parts.push(line[3].toLowerCase());
+    for (const line of linesOf.get(span) ?? []) parts.push(line[2].toLowerCase());
     texts[span] = parts.join('\n');
   }
   return texts;
