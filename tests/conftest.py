@@ -20,7 +20,7 @@ def sink() -> Iterator[otlp_sink.OtlpSink]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Have what a test has logged or printed be text that UTF-8 can hold: reports of worker processes must be."""
+    """Have what a test has logged or printed be text that UTF-8 can hold, or no worker can report it."""
     report = yield
     report.sections = [
         (title, text.encode("utf-8", "backslashreplace").decode()) for title, text in report.sections
