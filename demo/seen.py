@@ -63,6 +63,6 @@ def see(aws: Aws, flow_run_id: str, page: Path) -> Seen:
     trace_id = ids.trace_id_of(flow_run_id)
     execution, _ = xray.execution(aws.client("xray"), ids.xray_trace_id(int(trace_id, 16)))
     group, now = semconv.ENV_LOG_GROUP.default, time.time()
-    lines = log_lines.of_cloudwatch(aws.client("logs"), group, trace_id, execution.start - 60, now)
+    lines, _ = log_lines.of_cloudwatch(aws.client("logs"), group, trace_id, execution.start - 60, now)
     page.write_text(html.page(execution, lines), encoding="utf-8")
     return Seen(execution, lines, page)

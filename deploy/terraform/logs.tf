@@ -8,6 +8,13 @@ resource "aws_cloudwatch_log_group" "logs" {
   skip_destroy      = true
 }
 
+# What a run is looked up by: Logs Insights then looks at the run's events, and is paid for no others.
+resource "aws_cloudwatch_log_index_policy" "logs" {
+  count           = local.sends_logs ? 1 : 0
+  log_group_name  = aws_cloudwatch_log_group.logs[0].name
+  policy_document = jsonencode({ Fields = ["flow_run_id", "trace_id"] })
+}
+
 # The OTLP endpoint makes no stream, so one is made here, for all tasks. Terraform knows no way to leave it behind:
 # it goes with the module, and its events with it.
 resource "aws_cloudwatch_log_stream" "logs" {

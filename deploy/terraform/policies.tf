@@ -130,6 +130,8 @@ locals {
       {
         Effect = "Allow"
         Action = [
+          "logs:GetQueryResults",
+          "logs:StopQuery",
           "xray:BatchGetTraces",
           "xray:GetTraceSegmentDestination",
           "xray:ListRetrievedTraces",
@@ -149,7 +151,7 @@ locals {
       },
       {
         Effect   = "Allow"
-        Action   = ["logs:FilterLogEvents"]
+        Action   = ["logs:FilterLogEvents", "logs:StartQuery"]
         Resource = ["${local.log_group}:*", "${local.arn.logs}:log-group:aws/spans:*"]
       },
     ],

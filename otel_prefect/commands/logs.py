@@ -8,13 +8,13 @@ import re
 import sys
 import time
 import webbrowser
-from collections import Counter
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from otel_prefect import links
 from otel_prefect.commands import asked_run
 from otel_prefect.commands.cli import CommandError
+from otel_prefect.commands.followed_log import FollowedLog
 from otel_prefect.commands.sources import options
 from otel_prefect.view.words import clock
 
@@ -74,9 +74,11 @@ def _open(source: Source, run: Asked, when: tuple[float, float]) -> None:
 
 
 def _lines(source: Source, run: Asked, when: tuple[float, float]) -> list[Line]:
-    lines, unread = source.lines(run.trace_id, *when)
-    if unread:
-        raise CommandError(unread)
+    lines, missing = source.lines(run.trace_id, *when)
+    if missing and not lines:
+        raise CommandError(missing)
+    if missing:
+        sys.stderr.write(f"otel-prefect: {missing}\n")
     if not lines:
         raise CommandError(f"{source.name} has no lines of this run")
     return lines
@@ -84,33 +86,18 @@ def _lines(source: Source, run: Asked, when: tuple[float, float]) -> list[Line]:
 
 def _followed(source: Source, run: Asked, began: float) -> Iterator[list[Line]]:
     """Yield what is new, again and again, until the run has ended and nothing comes any more."""
-    start, printed, has_ended = began, Counter[int](), False
+    log, has_ended = FollowedLog(source, run.trace_id, began), False
     while True:
         # Asked before its lines are: what it said until its end is among them. The last time all are read,
         # with what came late.
         is_last, has_ended = has_ended, _has_ended(source, run)
-        lines, unread = source.lines(run.trace_id, began if is_last else start, time.time())
-        if unread:
-            raise CommandError(unread)
-        new = _new(lines, printed)
+        new = log.read(time.time(), whole=is_last)
+        if log.missing and not new:
+            raise CommandError(log.missing)
         yield new
         if is_last and not new:
             return
-        start = max([start, *(line.time for line in new)])
         time.sleep(_FOLLOW_SECONDS)
-
-
-def _new(lines: Iterable[Line], printed: Counter[int]) -> list[Line]:
-    """Return the lines that have not been printed, and note them; two alike are two."""
-    seen: Counter[int] = Counter()
-    new = []
-    for line in lines:
-        key = hash(json.dumps(dict(line.fields), sort_keys=True, default=str))
-        seen[key] += 1
-        if seen[key] > printed[key]:
-            printed[key] += 1
-            new.append(line)
-    return new
 
 
 def _has_ended(source: Source, run: Asked) -> bool:

@@ -115,7 +115,7 @@ def _read(source: Source, run: Recent, price: float) -> Observed | None:
         execution = source.execution(run.trace_id, run.start)
     except NoTrace:
         return None
-    lines, unread = source.lines(run.trace_id, execution.start, execution.end)
-    if unread:
-        raise CommandError(unread)
+    lines, missing = source.lines(run.trace_id, execution.start, execution.end)
+    if missing:
+        raise CommandError(missing)
     return observed.observed(execution, lines, price)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from otel_prefect.commands import asked_run, baseline
 from otel_prefect.commands.cli import CommandError
+from otel_prefect.commands.followed_log import FollowedLog
 from otel_prefect.commands.sources import options
 from otel_prefect.commands.sources.source import NoTrace
 from otel_prefect.view import otlp_json, summary
@@ -94,6 +95,7 @@ def _follow(source: Source, wanted: Asked) -> None:
 
     from otel_prefect.view.terminal.show import show  # noqa: PLC0415 - it needs rich
 
+    log: FollowedLog | None = None
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while True:
             try:
@@ -103,8 +105,9 @@ def _follow(source: Source, wanted: Asked) -> None:
             else:
                 if not execution.in_progress and not execution.missing_parents:
                     return
-                lines, _ = source.lines(wanted.trace_id, execution.start, execution.end)
-                live.update(show(execution, lines, time.time()), refresh=True)
+                log = log or FollowedLog(source, wanted.trace_id, execution.start)
+                log.read(time.time())
+                live.update(show(execution, log.lines, time.time()), refresh=True)
             time.sleep(_FOLLOW_SECONDS)
 
 
@@ -124,9 +127,9 @@ def _places(source: Source, execution: Execution) -> dict[str, str]:
 
 
 def _lines(source: Source, execution: Execution) -> list[Line]:
-    lines, unread = source.lines(execution.trace_id, execution.start, execution.end)
-    if unread:
-        sys.stderr.write(f"otel-prefect: no log lines: {unread}\n")
+    lines, missing = source.lines(execution.trace_id, execution.start, execution.end)
+    if missing:
+        sys.stderr.write(f"otel-prefect: {missing}\n")
     return lines
 
 

@@ -171,7 +171,7 @@ TABLE: Final = (
         "logs:FilterLogEvents",
         _LOGS + "${log_group}:*",
         (DOCTOR, TRACE),
-        "reads a run's log, or the test log line back",
+        "reads the log of a short time, or the test log line back",
     ),
     Permission(
         "logs:FilterLogEvents",
@@ -179,6 +179,12 @@ TABLE: Final = (
         (DOCTOR, TRACE),
         "reads a trace, or the test span back, where Transaction Search is on",
     ),
+    Permission("logs:StartQuery", _LOGS + "${log_group}:*", (TRACE,), "looks a run's log up"),
+    Permission(
+        "logs:StartQuery", _LOGS + "aws/spans:*", (TRACE,), "looks a trace up where Transaction Search is on"
+    ),
+    Permission("logs:GetQueryResults", "*", (TRACE,), "reads what was looked up"),
+    Permission("logs:StopQuery", "*", (TRACE,), "stops looking when it is interrupted"),
     Permission("ecs:DescribeTaskDefinition", "*", (RUN_TASK,), "tells which containers there are"),
 )
 """All of them. An action may stand here for more than one resource."""

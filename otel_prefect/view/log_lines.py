@@ -9,6 +9,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, Final
 
 from otel_prefect import ids, semconv
+from otel_prefect.view import log_group
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -37,17 +38,18 @@ class Line:
     fields: Mapping[str, Any] = field(default_factory=dict)
 
 
-def of_cloudwatch(logs: Any, group: str, trace_id: str, start: float, end: float) -> list[Line]:
-    """Return an execution's lines, by time.
+def of_cloudwatch(logs: Any, group: str, trace_id: str, start: float, end: float) -> tuple[list[Line], int]:
+    """Return an execution's lines, by time, and how many more there are at most.
 
     Args:
-        logs: a client of boto3; it needs ``logs:FilterLogEvents``.
+        logs: a client of boto3, as ``log_group.events`` needs it.
         group: the log group.
         trace_id: 32 hex digits: the id of the flow run, which is all that records outside of spans have.
         start: seconds since 1970.
         end: the same.
 
     Raises:
+        otel_prefect.view.insights.Unanswered: Insights has not answered.
         botocore.exceptions.ClientError: it is refused, or there is no such group.
         botocore.exceptions.BotoCoreError: CloudWatch cannot be reached, or there are no credentials.
     """
@@ -55,37 +57,12 @@ def of_cloudwatch(logs: Any, group: str, trace_id: str, start: float, end: float
         semconv.RECORD_TRACE_ID: trace_id,
         semconv.RECORD_FLOW_RUN_ID: ids.show_uuid(ids.flow_run_id(int(trace_id, 16))),
     }
-    pattern = "{ " + " || ".join(f'($.{key} = "{value}")' for key, value in wanted.items()) + " }"
-    texts = events(logs, group, pattern, start, end)
+    texts, left_out = log_group.events(logs, group, wanted, start, end)
     # What is of another run is left out here too: a group may have what is no JSON of ours.
     found = [
         line for line in lines(texts) if any(line.fields.get(key) == value for key, value in wanted.items())
     ]
-    return sorted(found, key=lambda line: line.time)
-
-
-def events(logs: Any, group: str, pattern: str, start: float, end: float) -> Iterator[str]:
-    """Yield the texts of a log group's events that a pattern finds.
-
-    Args:
-        logs: a client of boto3; it needs ``logs:FilterLogEvents``.
-        group: the log group.
-        pattern: https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html.
-        start: seconds since 1970.
-        end: the same.
-
-    Raises:
-        botocore.exceptions.ClientError: it is refused, or there is no such group.
-        botocore.exceptions.BotoCoreError: CloudWatch cannot be reached, or there are no credentials.
-    """
-    pages = logs.get_paginator("filter_log_events").paginate(
-        logGroupName=group,
-        startTime=max(0, int(start * 1000)),
-        endTime=int(end * 1000) + 1,
-        filterPattern=pattern,
-    )
-    for page in pages:
-        yield from (event["message"] for event in page["events"])
+    return sorted(found, key=lambda line: line.time), left_out
 
 
 def lines(texts: Iterable[str]) -> Iterator[Line]:

@@ -11,7 +11,7 @@ import json
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from otel_prefect.view import documents, log_lines, of_processes, segments
+from otel_prefect.view import documents, log_group, of_processes, segments
 from otel_prefect.view.execution import Execution
 
 if TYPE_CHECKING:
@@ -83,20 +83,24 @@ def of_log_group(logs: Any, trace_id: str, since: float, until: float) -> tuple[
     """Return what the log group has of a trace, and how many of its events were not understood.
 
     Args:
-        logs: a client of boto3; it needs ``logs:FilterLogEvents`` on the group.
+        logs: a client of boto3, as ``log_group.events`` needs it.
         trace_id: 32 hex digits.
         since: in seconds since 1970, when the trace began at the earliest.
         until: the same, when it ended at the latest.
 
     Raises:
+        otel_prefect.view.insights.Unanswered: Insights has not answered.
         botocore.exceptions.ClientError: it is refused, or there is no such group.
         botocore.exceptions.BotoCoreError: CloudWatch cannot be reached.
     """
-    pattern = f'{{ $.traceId = "{trace_id}" }}'
-    read = [_found(text) for text in log_lines.events(logs, SPANS_GROUP, pattern, since, until)]
+    texts, left_out = log_group.events(logs, SPANS_GROUP, {"traceId": trace_id}, since, until)
+    read = [_found(text) for text in texts]
     found = [each for each in read if each is not None]
     spans = [span for of_trace, span in of_processes.completed(found) if of_trace == trace_id]
-    return Execution(trace_id, spans), len(read) - len(found)
+    execution = Execution(trace_id, spans)
+    if left_out:
+        execution.notes.append(f"up to {left_out} spans of the same second are not here")
+    return execution, len(read) - len(found)
 
 
 def _found(text: str) -> Found | None:

@@ -112,6 +112,14 @@ class FromCloudFormation:
             for each in self.all("Logs::LogStream")
         ]
 
+    def log_indexes(self) -> list[Any]:
+        names = {**NAMES, "IngestionLogGroup": ""}
+        return [
+            (self.decided.text(each["LogGroupName"], names), policy)
+            for each in self.all("Logs::LogGroup")
+            for policy in each.get("FieldIndexPolicies", ())
+        ]
+
     def policies(self) -> list[Any]:
         own = [each["PolicyDocument"] for each in self.all("IAM::ManagedPolicy")]
         inline = [
@@ -247,6 +255,10 @@ class FromTerraform:
 
     def log_streams(self) -> list[Any]:
         return [(each["log_group_name"], each["name"]) for each in self.all("cloudwatch_log_stream")]
+
+    def log_indexes(self) -> list[Any]:
+        found = self.all("cloudwatch_log_index_policy")
+        return [(each["log_group_name"], json.loads(each["policy_document"])) for each in found]
 
     def policies(self) -> list[Any]:
         found = self.all("iam_policy") + self.all("iam_role_policy")
@@ -385,6 +397,7 @@ def planned(tmp_path_factory: pytest.TempPathFactory) -> Any:
     [
         "log_groups",
         "log_streams",
+        "log_indexes",
         "policies",
         "trusts",
         "xray",

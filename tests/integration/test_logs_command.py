@@ -16,6 +16,8 @@ from demo import aws
 from demo.processes import Processes
 from otel_prefect.commands import cli
 from otel_prefect.commands import logs as command
+from otel_prefect.view import insights
+from tests.support import aws_gate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -114,7 +116,7 @@ def test_what_is_asked_for_is_left(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--log-group", "/nobody"], "logs:FilterLogEvents on /nobody: "),
+        (["--log-group", "/nobody"], "logs:StartQuery on /nobody: "),
         (["--grep", "("], "--grep (: is no regular expression: "),
     ],
 )
@@ -164,6 +166,90 @@ def test_what_is_said_later_is_printed_until_the_run_has_ended(
     said = [json.loads(line)["message"] for line in out.splitlines()]
     assert sorted(said) == ["first", "late", "second", "twice", "twice"]
     assert said[:3] == ["first", "twice", "twice"]
+
+
+@pytest.fixture
+def gate(moto: aws.Aws, monkeypatch: pytest.MonkeyPatch) -> Iterator[aws_gate.Gate]:
+    """What answers queries of Logs Insights, before moto, whose own gives all events."""
+    with aws_gate.opened(moto.url) as opened:
+        for name, value in moto.variables().items():
+            monkeypatch.setenv(name, value.replace(moto.url, opened.url))
+        yield opened
+
+
+def test_the_log_of_hours_is_looked_up_and_not_read_through(
+    gate: aws_gate.Gate, moto: aws.Aws, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gate.insights.page = 7
+    run_id, began = str(uuid4()), int(time.time()) - 7200
+    put_now(moto.client("logs"), run_id, began, *(f"at once {n}" for n in range(10)))
+    put_now(moto.client("logs"), run_id, began + 3600, *(f"later {n}" for n in range(10)))
+    put_now(moto.client("logs"), str(uuid4()), began + 1800, "another run's")
+    assert cli.main(["logs", run_id, "--json"]) == 0
+    said = [json.loads(line)["message"] for line in capsys.readouterr().out.splitlines()]
+    assert sorted(said[:10]) == [f"at once {n}" for n in range(10)]
+    assert sorted(said[10:]) == [f"later {n}" for n in range(10)]
+    assert "logs:FilterLogEvents" not in gate.asked
+    assert gate.insights.stopped == []
+
+
+def test_more_than_a_query_gives_is_asked_for_in_parts(
+    gate: aws_gate.Gate,
+    moto: aws.Aws,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(insights, "MOST", 5)
+    run_id, began = str(uuid4()), int(time.time()) - 7200
+    for minute in range(20):
+        put_now(moto.client("logs"), run_id, began + minute * 60, f"minute {minute:02}")
+    put_now(moto.client("logs"), run_id, began + 3000, *(f"at once {n}" for n in range(8)))
+    assert cli.main(["logs", run_id, "--json"]) == 0
+    out, err = capsys.readouterr()
+    said = [json.loads(line)["message"] for line in out.splitlines()]
+    assert said[:20] == [f"minute {minute:02}" for minute in range(20)]
+    # Of more than it gives of one second, what it gives. It is looked for on the edge of two times.
+    assert len(set(said[20:])) == 5
+    assert err == "otel-prefect: up to 6 more log lines of the same second are not here\n"
+    assert len(gate.insights.queries) > 4
+
+
+@pytest.mark.parametrize("action", ["StartQuery", "GetQueryResults"])
+def test_what_is_not_allowed_is_named(
+    gate: aws_gate.Gate, capsys: pytest.CaptureFixture[str], action: str
+) -> None:
+    gate.denied = {f"logs:{action}": aws_gate.NO_POLICY}
+    assert cli.main(["logs", RUN_ID, "--hours", "1000000"]) == 1
+    assert f"no log lines: logs:{action} on {GROUP}: " in capsys.readouterr().err
+
+
+def test_a_run_that_is_followed_is_looked_up_when_it_begins_and_when_it_ends(
+    gate: aws_gate.Gate, moto: aws.Aws, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(command, "_FOLLOW_SECONDS", 0.2)
+    run_id, now = str(uuid4()), int(time.time())
+    began = now - 3000
+    put_now(moto.client("logs"), run_id, began, "first")
+    put_segment(moto, run_id, began, in_progress=True)
+
+    def go_on() -> None:
+        while gate.asked.count("logs:FilterLogEvents") < 3:
+            time.sleep(0.05)
+        put_now(moto.client("logs"), run_id, now, "second")
+        while gate.asked.count("logs:FilterLogEvents") < 6:
+            time.sleep(0.05)
+        # Too late to be found by who looks at the last minute.
+        put_now(moto.client("logs"), run_id, began + 100, "late")
+        put_segment(moto, run_id, began, end_time=float(now))
+
+    thread = threading.Thread(target=go_on)
+    thread.start()
+    assert cli.main(["logs", run_id, "--follow", "--json"]) == 0
+    thread.join()
+    said = [json.loads(line)["message"] for line in capsys.readouterr().out.splitlines()]
+    assert said == ["first", "second", "late"]
+    # At the end once more than there was something new.
+    assert len(gate.insights.queries) == 3
 
 
 def put_now(logs: Any, run_id: str, second: int, *messages: str) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RETRIEVAL = ("xray:StartTraceRetrieval", "xray:ListRetrievedTraces")
-GROUP = "logs:FilterLogEvents"
+GROUP = "logs:StartQuery"
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_who_may_neither_is_told_what_to_allow(
     code, out, err = shown(RUN_ID)
     assert (code, out) == (1, "")
     assert "xray:StartTraceRetrieval" in err
-    assert "logs:FilterLogEvents on aws/spans" in err
+    assert "logs:StartQuery on aws/spans" in err
 
 
 def test_a_run_that_is_nowhere_is_said_with_where_it_was_looked_for(

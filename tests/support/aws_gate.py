@@ -18,11 +18,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 from demo import aws
+from tests.support import insights
 from tests.support.http_server import QuietHandler, serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from email.message import Message
+
+    from tests.support.insights import Insights
 
 PRINCIPAL = "arn:aws:sts::123456789012:assumed-role/pipeline-task/0123456789abcdef"
 # X-Ray's operations are paths (REST-JSON); those of Logs are in a header (JSON 1.1), of STS in a form.
@@ -34,6 +37,12 @@ _XRAY = {
     "/SamplingTargets": "GetSamplingTargets",
     "/StartTraceRetrieval": "StartTraceRetrieval",
     "/ListRetrievedTraces": "ListRetrievedTraces",
+}
+
+_INSIGHTS = {
+    "logs:StartQuery": "start_query",
+    "logs:GetQueryResults": "get_query_results",
+    "logs:StopQuery": "stop_query",
 }
 
 # What moto has not.
@@ -54,6 +63,7 @@ class Gate:
         expired: whether every call is told that its token has expired.
         destination: what GetTraceSegmentDestination, which moto has not, answers.
         allowed: says whether a policy allows an action on a resource; where it is None, all is allowed.
+        insights: what answers queries of Logs Insights.
         ahead: seconds by which AWS's clock is ahead of this machine's.
         asked: the actions that came, in order.
         refused: of these, those that were refused.
@@ -66,9 +76,13 @@ class Gate:
     destination: str = "XRay"
     allowed: Callable[[str, str], bool] | None = None
     ahead: float = 0.0
+    insights: Insights = field(init=False)
     asked: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     url: str = ""
+
+    def __post_init__(self) -> None:
+        self.insights = insights.of_moto(self.moto)
 
     def reason(self, action: str, resource: str) -> str | None:
         """Return why an action is refused, as AWS words it after "because"; None where it is not."""
@@ -122,10 +136,20 @@ class _Handler(QuietHandler):
             self._send(200, json.dumps({"RetrievalToken": token}).encode(), {})
         elif action == "xray:ListRetrievedTraces":
             self._send(200, json.dumps(self._retrieved(json.loads(body))).encode(), {})
+        elif action in _INSIGHTS:
+            self._ask_insights(action, json.loads(body))
         else:
             if action == "xray:PutTraceSegments" and self.gate.destination == "CloudWatchLogs":
                 _keep_spans(self.gate.moto, json.loads(body)["TraceSegmentDocuments"])
             self._pass_on(body)
+
+    def _ask_insights(self, action: str, asked: Mapping[str, Any]) -> None:
+        try:
+            answer = getattr(self.gate.insights, _INSIGHTS[action])(**asked)
+        except insights.Refused as error:
+            self._refuse(action, *error.args)
+        else:
+            self._send(200, json.dumps(answer).encode(), {"content-type": "application/x-amz-json-1.1"})
 
     def _retrieved(self, asked: Mapping[str, str]) -> dict[str, Any]:
         """Answer as X-Ray does: at first it is under way, and then the trace comes in two pages."""

@@ -11,13 +11,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 from otel_prefect import ids, links
 from otel_prefect.commands.cli import CommandError
 from otel_prefect.commands.sources.source import SLACK_SECONDS, NoTrace, elsewhere, noted
-from otel_prefect.view import log_lines, transaction_search, xray
+from otel_prefect.view import insights, log_lines, transaction_search, xray
 
 if TYPE_CHECKING:
     from otel_prefect.view.execution import Execution
     from otel_prefect.view.log_lines import Line
 
 _ERRORS: Final = (BotoCoreError, ClientError)
+_LOG_ERRORS: Final = (*_ERRORS, insights.Unanswered)
 _NOT_FOUND: Final = 404
 
 
@@ -79,8 +80,8 @@ class Aws:
         try:
             logs = self.session.client("logs")
             found = noted(*transaction_search.of_log_group(logs, trace_id, since, time.time()))
-        except _ERRORS as error:
-            raise CommandError(f"{refused}logs:FilterLogEvents on {group}: {error}") from error
+        except _LOG_ERRORS as error:
+            raise CommandError(f"{refused}{_refused(error)} on {group}: {error}") from error
         if found.spans:
             return found
         hours = (time.time() - since) / 3600
@@ -99,12 +100,19 @@ class Aws:
         """Return what CloudWatch Logs has of a run."""
         start, end = start - SLACK_SECONDS, end + SLACK_SECONDS
         try:
-            return log_lines.of_cloudwatch(self.session.client("logs"), self.group, trace_id, start, end), ""
-        except _ERRORS as error:
-            return [], f"logs:FilterLogEvents on {self.group}: {error}"
+            logs = self.session.client("logs")
+            lines, left_out = log_lines.of_cloudwatch(logs, self.group, trace_id, start, end)
+        except _LOG_ERRORS as error:
+            return [], f"no log lines: {_refused(error)} on {self.group}: {error}"
+        return lines, f"up to {left_out} more log lines of the same second are not here" if left_out else ""
 
     def places(self, trace_id: str, start: float, end: float) -> dict[str, str]:
         """Return links into AWS's consoles, to Prefect, and to what else is configured."""
         region = self.session.region_name
         consoles = links.of_run(region, self.group, int(trace_id, 16), start, end) if region else {}
         return consoles | elsewhere(trace_id, start, end)
+
+
+def _refused(error: Exception) -> str:
+    """Return the action that CloudWatch Logs has not allowed or done."""
+    return f"logs:{error.operation_name if isinstance(error, ClientError) else 'StartQuery'}"

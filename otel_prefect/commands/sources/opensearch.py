@@ -51,7 +51,7 @@ class OpenSearch:
         try:
             found = opensearch.lines(self.client, trace_id)
         except OpenSearchException as error:
-            return [], f"OpenSearch, {opensearch.LOGS}: {error}"
+            return [], f"no log lines: OpenSearch, {opensearch.LOGS}: {error}"
         return [line for line in found if start - SLACK_SECONDS <= line.time <= end + SLACK_SECONDS], ""
 
     def places(self, trace_id: str, start: float, end: float) -> dict[str, str]:

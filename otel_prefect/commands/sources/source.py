@@ -50,7 +50,7 @@ class Source(Protocol):
         """
 
     def lines(self, trace_id: str, start: float, end: float) -> tuple[list[Line], str]:
-        """Return the log lines of a run by time, and why there are none where they cannot be read.
+        """Return the log lines of a run by time, and what is missing of them; empty where nothing is.
 
         Args:
             trace_id: 32 hex digits.
