@@ -37,7 +37,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     asked_run.configure(parser)
     parser.add_argument("--grep", metavar="PATTERN", help="only lines in which this regular expression is")
     parser.add_argument("--level", type=str.upper, choices=_LEVELS, help="only this level and those above")
-    parser.add_argument("--process", metavar="NAME", help="only this process, by its service name")
+    parser.add_argument(
+        "--process", metavar="NAME", help="only this process: its service, or `SERVICE [SOURCE]`"
+    )
     parser.add_argument("--follow", action="store_true", help="go on until the run has ended")
     parser.add_argument("--open", action="store_true", help="open the log in a browser too")
     parser.add_argument("--json", action="store_true", help="print the records as they are kept, one a line")
@@ -111,7 +113,7 @@ def _has_ended(source: Source, run: Asked) -> bool:
 
 def _print(lines: Iterable[Line], *, as_json: bool) -> None:
     found = list(lines)
-    width = max((len(line.service) for line in found), default=0)
+    width = max((len(line.label) for line in found), default=0)
     for line in found:
         sys.stdout.write(json.dumps(dict(line.fields)) + "\n" if as_json else _shown(line, width))
     sys.stdout.flush()
@@ -127,7 +129,7 @@ def _filter(args: argparse.Namespace) -> Callable[[Line], bool]:
     def wanted(line: Line) -> bool:
         return (
             _rank(line.level) >= least
-            and args.process in (None, line.service)
+            and args.process in (None, line.service, line.label)
             and pattern.search(line.message) is not None
         )
 
@@ -149,7 +151,7 @@ def _shown(line: Line, width: int) -> str:
 
 
 def _rows(line: Line, width: int) -> Iterator[str]:
-    head = f"{clock(line.time, day=True)} {_level(line.level):5} {line.service:{width}} "
+    head = f"{clock(line.time, day=True)} {_level(line.level):5} {line.label:{width}} "
     first, *more = line.message.split("\n")
     yield head + first
     for each in more:

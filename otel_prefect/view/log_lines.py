@@ -37,6 +37,12 @@ class Line:
     span_id: str | None = None
     fields: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def label(self) -> str:
+        """The process, as its spans are labelled: the service, with its source where it names one."""
+        source = self.fields.get(semconv.SOURCE)
+        return f"{self.service} [{source}]" if source else self.service
+
 
 def of_cloudwatch(logs: Any, group: str, trace_id: str, start: float, end: float) -> tuple[list[Line], int]:
     """Return an execution's lines, by time, and how many more there are at most.

@@ -214,6 +214,23 @@ def test_more_than_a_query_gives_is_asked_for_in_parts(
     assert len(gate.insights.queries) > 4
 
 
+def test_processes_of_one_service_are_told_apart_by_their_source(
+    printed: Callable[..., Any], moto: aws.Aws
+) -> None:
+    run_id, began = str(uuid4()), int(time.time()) - 500
+    for second, source in enumerate(("crm", "shop", None)):
+        put_now(moto.client("logs"), run_id, began + second, f"of {source}", source=source)
+    code, out, _ = printed(run_id=run_id)
+    assert code == 0
+    assert [line[30:] for line in out.splitlines()] == [
+        "flow [crm]  of crm",
+        "flow [shop] of shop",
+        "flow        of None",
+    ]
+    assert printed("--process", "flow [shop]", run_id=run_id)[1].endswith("flow [shop] of shop\n")
+    assert len(printed("--process", "flow", run_id=run_id)[1].splitlines()) == 3
+
+
 @pytest.mark.parametrize("action", ["StartQuery", "GetQueryResults"])
 def test_what_is_not_allowed_is_named(
     gate: aws_gate.Gate, capsys: pytest.CaptureFixture[str], action: str
@@ -252,11 +269,12 @@ def test_a_run_that_is_followed_is_looked_up_when_it_begins_and_when_it_ends(
     assert len(gate.insights.queries) == 3
 
 
-def put_now(logs: Any, run_id: str, second: int, *messages: str) -> None:
+def put_now(logs: Any, run_id: str, second: int, *messages: str, source: str | None = None) -> None:
     stream = str(uuid4())
     logs.create_log_stream(logGroupName=GROUP, logStreamName=stream)
     at = datetime.fromtimestamp(second, timezone.utc)
     record = {"timestamp": f"{at:%Y-%m-%dT%H:%M:%S}Z", "level": "INFO", "service": "flow"}
+    record |= {"source": source} if source else {}
     events = [
         {
             "timestamp": second * 1000,

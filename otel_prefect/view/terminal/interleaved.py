@@ -68,4 +68,4 @@ def _end(span: Span, indent: str) -> Text:
 def _line(line: Line) -> _Row:
     style = LEVELS.get(line.level, "")
     said = Text.assemble((f"{line.level:5} ", style or "dim"), (line.message, style))
-    return line.time, 2**30, Text(line.service), said
+    return line.time, 2**30, Text(line.label), said
