@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -34,6 +35,14 @@ class Aws:
     session: Any
     group: str
 
+    @cached_property
+    def _xray(self) -> Any:
+        return self.session.client("xray")
+
+    @cached_property
+    def _logs(self) -> Any:
+        return self.session.client("logs")
+
     @property
     def name(self) -> str:
         """What people call it."""
@@ -43,7 +52,7 @@ class Aws:
         """Return what X-Ray has of a trace."""
         named = ids.xray_trace_id(int(trace_id, 16))
         try:
-            found = noted(*xray.execution(self.session.client("xray"), named))
+            found = noted(*xray.execution(self._xray, named))
         except _ERRORS as error:
             raise CommandError(f"xray:BatchGetTraces: {error}") from error
         if found.spans:
@@ -58,9 +67,8 @@ class Aws:
 
     def _searched(self, trace_id: str, since: float) -> Execution | str:
         """Return what Transaction Search has of a trace, or else what is to be said of it."""
-        client = self.session.client("xray")
         try:
-            if not transaction_search.is_on(client):
+            if not transaction_search.is_on(self._xray):
                 return ""
         except _ERRORS as error:
             # An emulator does not know of it.
@@ -70,7 +78,7 @@ class Aws:
             return f". Whether Transaction Search is on, AWS does not say: {action}: {error}"
         named, refused = ids.xray_trace_id(int(trace_id, 16)), ""
         try:
-            found = noted(*transaction_search.retrieved(client, named, since, time.time()))
+            found = noted(*transaction_search.retrieved(self._xray, named, since, time.time()))
         except _ERRORS as error:
             refused = f"xray:StartTraceRetrieval, xray:ListRetrievedTraces: {error}; "
         else:
@@ -78,8 +86,7 @@ class Aws:
                 return found
         group = transaction_search.SPANS_GROUP
         try:
-            logs = self.session.client("logs")
-            found = noted(*transaction_search.of_log_group(logs, trace_id, since, time.time()))
+            found = noted(*transaction_search.of_log_group(self._logs, trace_id, since, time.time()))
         except _LOG_ERRORS as error:
             raise CommandError(f"{refused}{_refused(error)} on {group}: {error}") from error
         if found.spans:
@@ -100,8 +107,7 @@ class Aws:
         """Return what CloudWatch Logs has of a run."""
         start, end = start - SLACK_SECONDS, end + SLACK_SECONDS
         try:
-            logs = self.session.client("logs")
-            lines, left_out = log_lines.of_cloudwatch(logs, self.group, trace_id, start, end)
+            lines, left_out = log_lines.of_cloudwatch(self._logs, self.group, trace_id, start, end)
         except _LOG_ERRORS as error:
             return [], f"no log lines: {_refused(error)} on {self.group}: {error}"
         return lines, f"up to {left_out} more log lines of the same second are not here" if left_out else ""
