@@ -126,7 +126,7 @@ def of_run(region: str, log_group: str, trace_id: int, start: float, end: float)
         start: of the run, in seconds since 1970.
         end: the same.
     """
-    where = " or ".join(f'{key} = "{value}"' for key, value in _wanted(trace_id).items())
+    where = f'{semconv.XRAY_TRACE_ID} = "{ids.xray_trace_id(trace_id)}"'
     query = f"fields @timestamp, level, service, message | filter {where} | sort @timestamp"
     first, last = _iso(start - _SLACK_SECONDS), _iso(end + _SLACK_SECONDS)
     return {
@@ -165,7 +165,7 @@ def opensearch_dashboards(base: str, trace_id: int, start: float, end: float) ->
         start: seconds since 1970.
         end: the same.
     """
-    query = " or ".join(f'{key} : "{value}"' for key, value in _wanted(trace_id).items())
+    query = f'{semconv.XRAY_TRACE_ID} : "{ids.xray_trace_id(trace_id)}"'
     columns = ",".join(("level", "service", "message"))
     first, last = _iso(start), _iso(end)
     parts = {
@@ -175,14 +175,6 @@ def opensearch_dashboards(base: str, trace_id: int, start: float, end: float) ->
     }
     asked = "&".join(f"{key}={quote(value, safe=_RISON)}" for key, value in parts.items())
     return f"{base.rstrip('/')}/app/data-explorer/discover#?{asked}"
-
-
-def _wanted(trace_id: int) -> dict[str, str]:
-    """Return by which fields a run's log records are found; they may have one of them only."""
-    return {
-        semconv.RECORD_FLOW_RUN_ID: ids.show_uuid(ids.flow_run_id(trace_id)),
-        semconv.RECORD_TRACE_ID: f"{trace_id:032x}",
-    }
 
 
 def _iso(seconds: float) -> str:

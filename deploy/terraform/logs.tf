@@ -12,7 +12,7 @@ resource "aws_cloudwatch_log_group" "logs" {
 resource "aws_cloudwatch_log_index_policy" "logs" {
   count           = local.sends_logs ? 1 : 0
   log_group_name  = aws_cloudwatch_log_group.logs[0].name
-  policy_document = jsonencode({ Fields = ["flow_run_id", "trace_id"] })
+  policy_document = jsonencode({ Fields = ["flow_run_id", "xray_trace_id"] })
 }
 
 # The OTLP endpoint makes no stream, so one is made here, for all tasks. Terraform knows no way to leave it behind:

@@ -7,7 +7,6 @@ https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CloudWatchLogs-Field-In
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from contextlib import contextmanager, suppress
@@ -29,10 +28,8 @@ class Unanswered(Exception):  # noqa: N818 - the answer to a question
     """Raised when a query was taken and has no answer; the text says why."""
 
 
-def events(
-    logs: Any, group: str, wanted: Mapping[str, str], start: float, end: float
-) -> tuple[list[str], int]:
-    """Return the texts of the events that have one of some values, and how many more there are at most.
+def events(logs: Any, group: str, wanted: tuple[str, str], start: float, end: float) -> tuple[list[str], int]:
+    """Return the texts of the events whose field has a value, and how many more there are at most.
 
     Where there are more than a query gives, each half of the time is asked for: more are left out only where
     they are of the same second.
@@ -40,7 +37,8 @@ def events(
     Args:
         logs: a client of boto3; it needs ``logs:StartQuery``, ``logs:GetQueryResults``, ``logs:StopQuery``.
         group: the log group.
-        wanted: values by the names of their fields, as Insights finds them in JSON.
+        wanted: name and value of the field, as Insights finds it in JSON; without quotation marks and
+            backslashes.
         start: seconds since 1970.
         end: the same.
 
@@ -49,7 +47,7 @@ def events(
         botocore.exceptions.ClientError: it is refused, or there is no such group.
         botocore.exceptions.BotoCoreError: CloudWatch cannot be reached, or there are no credentials.
     """
-    condition = " or ".join(f"{key} = {json.dumps(value)}" for key, value in wanted.items())
+    query = 'fields @message | filter {} = "{}"'.format(*wanted)
     deadline = time.monotonic() + _SECONDS
     # By Insights' name of each event: what is on the edge of two times is found in both.
     found: dict[str, str] = {}
@@ -58,7 +56,6 @@ def events(
     while waiting:
         first, last = waiting.pop()
         asked = {"logGroupName": group, "startTime": first, "endTime": last, "limit": MOST}
-        query = f"fields @message | filter {condition}"
         with _started(logs, {**asked, "queryString": query}, deadline) as query_id:
             answer = _completed(logs, query_id, deadline)
         matched = int(answer.get("statistics", {}).get("recordsMatched", 0))

@@ -6,27 +6,23 @@ of hours in a group of many gigabytes a day. But it costs nothing, and what was 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from otel_prefect.view import insights
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 SHORT_SECONDS: Final = 180.0
 """Of time, that is read one by one. What somebody follows is asked for again and again, and is no longer."""
 
 
-def events(
-    logs: Any, group: str, wanted: Mapping[str, str], start: float, end: float
-) -> tuple[list[str], int]:
-    """Return the texts of the events that have one of some values, and how many are left out at most.
+def events(logs: Any, group: str, wanted: tuple[str, str], start: float, end: float) -> tuple[list[str], int]:
+    """Return the texts of the events whose field has a value, and how many are left out at most.
 
     Args:
         logs: a client of boto3; it needs ``logs:FilterLogEvents``, ``logs:StartQuery``,
             ``logs:GetQueryResults`` and ``logs:StopQuery``.
         group: the log group.
-        wanted: values by the names of their fields; a text of the group may have others all the same.
+        wanted: name and value of the field, without quotation marks and backslashes. An emulator may give
+            events that have others.
         start: seconds since 1970.
         end: the same.
 
@@ -38,11 +34,10 @@ def events(
     if end - start > SHORT_SECONDS:
         return insights.events(logs, group, wanted, start, end)
     # https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/FilterAndPatternSyntax.html
-    pattern = "{ " + " || ".join(f'$.{key} = "{value}"' for key, value in wanted.items()) + " }"
     pages = logs.get_paginator("filter_log_events").paginate(
         logGroupName=group,
         startTime=max(0, int(start * 1000)),
         endTime=int(end * 1000) + 1,
-        filterPattern=pattern,
+        filterPattern='{{ $.{} = "{}" }}'.format(*wanted),
     )
     return [event["message"] for page in pages for event in page["events"]], 0

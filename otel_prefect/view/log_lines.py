@@ -50,7 +50,8 @@ def of_cloudwatch(logs: Any, group: str, trace_id: str, start: float, end: float
     Args:
         logs: a client of boto3, as ``log_group.events`` needs it.
         group: the log group.
-        trace_id: 32 hex digits: the id of the flow run, which is all that records outside of spans have.
+        trace_id: 32 hex digits. All records of a run have X-Ray's form of it, those outside of spans too, and
+            those of the runs that it has started.
         start: seconds since 1970.
         end: the same.
 
@@ -59,15 +60,10 @@ def of_cloudwatch(logs: Any, group: str, trace_id: str, start: float, end: float
         botocore.exceptions.ClientError: it is refused, or there is no such group.
         botocore.exceptions.BotoCoreError: CloudWatch cannot be reached, or there are no credentials.
     """
-    wanted = {
-        semconv.RECORD_TRACE_ID: trace_id,
-        semconv.RECORD_FLOW_RUN_ID: ids.show_uuid(ids.flow_run_id(int(trace_id, 16))),
-    }
-    texts, left_out = log_group.events(logs, group, wanted, start, end)
+    key, value = semconv.XRAY_TRACE_ID, ids.xray_trace_id(int(trace_id, 16))
+    texts, left_out = log_group.events(logs, group, (key, value), start, end)
     # What is of another run is left out here too: a group may have what is no JSON of ours.
-    found = [
-        line for line in lines(texts) if any(line.fields.get(key) == value for key, value in wanted.items())
-    ]
+    found = [line for line in lines(texts) if line.fields.get(key) == value]
     return sorted(found, key=lambda line: line.time), left_out
 
 

@@ -49,7 +49,11 @@ def lines(client: OpenSearch, trace_id: str) -> list[Line]:
         opensearchpy.exceptions.OpenSearchException: it refuses, or cannot be reached.
     """
     run_id = ids.show_uuid(ids.flow_run_id(int(trace_id, 16)))
-    wanted = [{"term": {semconv.RECORD_TRACE_ID: trace_id}}, {"term": {semconv.RECORD_FLOW_RUN_ID: run_id}}]
+    wanted = [
+        {"term": {semconv.XRAY_TRACE_ID: ids.xray_trace_id(int(trace_id, 16))}},
+        {"term": {semconv.RECORD_TRACE_ID: trace_id}},
+        {"term": {semconv.RECORD_FLOW_RUN_ID: run_id}},
+    ]
     query = {"bool": {"should": wanted, "minimum_should_match": 1}}
     hits = _all(client, LOGS, query, [{"@timestamp": "asc"}, {"_seq_no": "asc"}])
     found = (log_lines.of_record(each) for each in hits)

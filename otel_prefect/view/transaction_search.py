@@ -93,7 +93,7 @@ def of_log_group(logs: Any, trace_id: str, since: float, until: float) -> tuple[
         botocore.exceptions.ClientError: it is refused, or there is no such group.
         botocore.exceptions.BotoCoreError: CloudWatch cannot be reached.
     """
-    texts, left_out = log_group.events(logs, SPANS_GROUP, {"traceId": trace_id}, since, until)
+    texts, left_out = log_group.events(logs, SPANS_GROUP, ("traceId", trace_id), since, until)
     read = [_found(text) for text in texts]
     found = [each for each in read if each is not None]
     spans = [span for of_trace, span in of_processes.completed(found) if of_trace == trace_id]

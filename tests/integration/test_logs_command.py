@@ -8,12 +8,13 @@ import time
 import webbrowser
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
 from demo import aws
 from demo.processes import Processes
+from otel_prefect import ids
 from otel_prefect.commands import cli
 from otel_prefect.commands import logs as command
 from otel_prefect.view import insights
@@ -43,6 +44,10 @@ def moto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[aws.Aws]:
         yield made
 
 
+def xray_trace_id(run_id: str) -> str:
+    return ids.xray_trace_id(UUID(run_id).int)
+
+
 def put(logs: Any, service: str, *said: tuple[int, str, str, str]) -> None:
     logs.create_log_stream(logGroupName=GROUP, logStreamName=service)
     events = [
@@ -54,6 +59,7 @@ def put(logs: Any, service: str, *said: tuple[int, str, str, str]) -> None:
                     "level": level,
                     "service": service,
                     "flow_run_id": run_id,
+                    "xray_trace_id": xray_trace_id(run_id),
                     "message": message,
                 }
             ),
@@ -132,7 +138,8 @@ def test_the_log_is_opened_where_it_is_shown(
     opened: list[str] = []
     monkeypatch.setattr(webbrowser, "open", opened.append)
     assert printed("--open")[0] == 0
-    assert ["#logsV2:logs-insights" in address and RUN_ID in address for address in opened] == [True]
+    digits = RUN_ID.replace("-", "")
+    assert ["#logsV2:logs-insights" in each and digits[8:] in each for each in opened] == [True]
 
 
 def test_a_run_without_lines_is_said(printed: Callable[..., Any]) -> None:
@@ -278,7 +285,7 @@ def put_now(logs: Any, run_id: str, second: int, *messages: str, source: str | N
     events = [
         {
             "timestamp": second * 1000,
-            "message": json.dumps({**record, "flow_run_id": run_id, "message": message}),
+            "message": json.dumps({**record, "xray_trace_id": xray_trace_id(run_id), "message": message}),
         }
         for message in messages
     ]
@@ -286,7 +293,6 @@ def put_now(logs: Any, run_id: str, second: int, *messages: str, source: str | N
 
 
 def put_segment(moto: aws.Aws, run_id: str, start: float, **more: Any) -> None:
-    digits = run_id.replace("-", "")
-    trace_id = f"1-{digits[:8]}-{digits[8:]}"
-    segment = {"id": digits[:16], "name": "flow", "trace_id": trace_id, "start_time": start}
+    segment = {"id": run_id[-16:].replace("-", "0"), "name": "flow", "start_time": start}
+    segment["trace_id"] = xray_trace_id(run_id)
     moto.client("xray").put_trace_segments(TraceSegmentDocuments=[json.dumps({**segment, **more})])

@@ -194,6 +194,7 @@ def observed(running: tuple[aws.Aws, Api]) -> str:
     logs.create_log_group(logGroupName="/otel-prefect")
     logs.create_log_stream(logGroupName="/otel-prefect", logStreamName="s")
     said = {"timestamp": "2026-11-25T14:24:28Z", "flow_run_id": run_id, "message": "x" * 1000}
+    said["xray_trace_id"] = flow["trace_id"]
     event = {"timestamp": int((BEGAN + 1) * 1000), "message": json.dumps(said)}
     logs.put_log_events(logGroupName="/otel-prefect", logStreamName="s", logEvents=[event])
     return run_id

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import time
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
 from demo import aws
 from demo.processes import Processes
+from otel_prefect import ids
 from otel_prefect.commands import cli
 
 if TYPE_CHECKING:
@@ -115,6 +116,7 @@ def put_lines(moto: aws.Aws) -> None:
                     "level": level,
                     "service": "daily-sales-ingest",
                     "flow_run_id": run_id,
+                    "xray_trace_id": ids.xray_trace_id(UUID(run_id).int),
                     "message": message,
                 }
             ),

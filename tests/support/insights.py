@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 Event = tuple[str, int, str]
 """A name, milliseconds since 1970, and a text."""
 
-_QUERY = re.compile(r"fields @message \| filter (.+)")
-_CONDITION = re.compile(r'(\w+) = ("[^"]*")')
+_QUERY = re.compile(r'fields @message \| filter (\w+) = "([^"\\]*)"')
 _POLLS = ("Scheduled", "Running")
 
 
@@ -86,15 +85,14 @@ class Insights:
 
     def _matching(self, asked: Mapping[str, Any]) -> list[Event]:
         query = _QUERY.fullmatch(asked["queryString"])
-        conditions = query[1].split(" or ") if query else []
-        pairs = [_CONDITION.fullmatch(each) for each in conditions]
-        if not pairs or not all(pairs):
+        if query is None:
             raise Refused("MalformedQueryException", f"not understood: {asked['queryString']}")
-        wanted = [(pair[1], json.loads(pair[2])) for pair in pairs if pair]
         first, last = asked["startTime"] * 1000, asked["endTime"] * 1000
         found = [each for each in self.events(asked["logGroupName"]) if first <= each[1] <= last]
         # The newest first, as without `sort`.
-        return sorted((each for each in found if _has(each[2], wanted)), key=lambda each: -each[1])
+        return sorted(
+            (each for each in found if _has(each[2], query[1], query[2])), key=lambda each: -each[1]
+        )
 
 
 def of_moto(url: str) -> Insights:
@@ -115,12 +113,12 @@ def of_moto(url: str) -> Insights:
     return Insights(events)
 
 
-def _has(text: str, wanted: list[tuple[str, str]]) -> bool:
+def _has(text: str, key: str, value: str) -> bool:
     try:
         record = json.loads(text)
     except ValueError:
         return False
-    return isinstance(record, dict) and any(record.get(key) == value for key, value in wanted)
+    return isinstance(record, dict) and record.get(key) == value
 
 
 def _shown(event: Event) -> list[dict[str, str]]:

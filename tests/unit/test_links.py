@@ -128,8 +128,8 @@ def test_a_run_is_linked_to_wherever_else_it_is_configured_to_be_shown() -> None
         "_g=(time:(from:'2026-11-25T14:23:27.000Z',to:'2026-11-25T14:26:00.000Z'))"
         "&_a=(discover:(columns:!(level,service,message)),"
         "metadata:(indexPattern:otel-prefect-logs,view:discover))"
-        "&_q=(query:(language:kuery,query:'flow_run_id%20:%20%223c32c202-9955-4b90-b936-5fbd34f1a6d5%22"
-        "%20or%20trace_id%20:%20%223c32c20299554b90b9365fbd34f1a6d5%22'))",
+        "&_q=(query:(language:kuery,"
+        "query:'xray_trace_id%20:%20%221-3c32c202-99554b90b9365fbd34f1a6d5%22'))",
         "Grafana": "https://grafana.example.com/d/otel-prefect-flow?from=1795616607500&to=1795616760000",
     }
     assert links.elsewhere({}, trace_id, 0, 1) == {}

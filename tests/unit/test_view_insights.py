@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 from otel_prefect.view import insights
 from tests.support.insights import Event, Insights, Refused
 
-WANTED = {"trace_id": "a", "flow_run_id": "b"}
+WANTED = ("xray_trace_id", "1-a-b")
 KINDS: tuple[dict[str, str], ...] = (
-    {"trace_id": "a"},
-    {"flow_run_id": "b"},
-    {"trace_id": "a", "flow_run_id": "b"},
-    {"trace_id": "c"},
+    {"xray_trace_id": "1-a-b"},
+    {"xray_trace_id": "1-a-c"},
+    {"x": "1-a-b"},
     {},
 )
+OWN = json.dumps(KINDS[0])
 
 
 class Logs(Insights):
@@ -54,8 +54,8 @@ def test_each_event_of_the_run_in_that_time_comes_once_or_is_counted(
         texts, left_out = insights.events(client, "/ours", WANTED, start / 1000, (start + seconds) / 1000)
     found = [json.loads(text) for text in texts]
     assert len({each["n"] for each in found}) == len(found)
-    assert all(each.get("trace_id") == "a" or each.get("flow_run_id") == "b" for each in found)
-    wanted = {n for n, (ms, kind) in enumerate(said) if start <= ms <= start + seconds and kind < 3}
+    assert all(each["xray_trace_id"] == "1-a-b" for each in found)
+    wanted = {n for n, (ms, kind) in enumerate(said) if start <= ms <= start + seconds and kind == 0}
     missing = wanted - {each["n"] for each in found}
     assert len(missing) <= left_out
     in_a_second = max((sum(ms // 1000 == second for ms, _ in said) for second in range(21)), default=0)
@@ -64,8 +64,8 @@ def test_each_event_of_the_run_in_that_time_comes_once_or_is_counted(
 
 
 def test_a_query_waits_until_the_account_may_have_another_one() -> None:
-    client = logs([("1", 500, '{"trace_id": "a"}')], busy=3)
-    assert insights.events(client, "/ours", WANTED, 0, 1) == (['{"trace_id": "a"}'], 0)
+    client = logs([("1", 500, OWN)], busy=3)
+    assert insights.events(client, "/ours", WANTED, 0, 1) == ([OWN], 0)
     assert (client.busy, len(client.queries)) == (0, 1)
 
 
