@@ -43,18 +43,18 @@ def events(logs: Any, group: str, wanted: tuple[str, str], start: float, end: fl
         end: the same.
 
     Raises:
-        Unanswered: there was no answer in two minutes, or the query failed.
+        Unanswered: a query had no answer in two minutes, or failed.
         botocore.exceptions.ClientError: it is refused, or there is no such group.
         botocore.exceptions.BotoCoreError: CloudWatch cannot be reached, or there are no credentials.
     """
     query = 'fields @message | filter {} = "{}"'.format(*wanted)
-    deadline = time.monotonic() + _SECONDS
     # By Insights' name of each event: what is on the edge of two times is found in both.
     found: dict[str, str] = {}
     left_out = 0
     waiting = [(max(0, math.floor(start)), math.ceil(end))]
     while waiting:
         first, last = waiting.pop()
+        deadline = time.monotonic() + _SECONDS
         asked = {"logGroupName": group, "startTime": first, "endTime": last, "limit": MOST}
         with _started(logs, {**asked, "queryString": query}, deadline) as query_id:
             answer = _completed(logs, query_id, deadline)
