@@ -146,7 +146,7 @@ locals {
       },
       {
         Effect   = "Allow"
-        Action   = ["logs:DescribeLogStreams"]
+        Action   = ["logs:DescribeIndexPolicies", "logs:DescribeLogStreams"]
         Resource = ["${local.log_group}:*"]
       },
       {

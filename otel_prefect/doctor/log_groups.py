@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,6 +31,9 @@ def check(surroundings: Surroundings) -> Iterator[Finding]:
     for variable in variables:
         name = surroundings.value(variable)
         yield _looked_at(_WHAT, name, "DescribeLogGroups", partial(_group, variable), surroundings)
+    if "logs/cloudwatch" in surroundings.layers:
+        name = surroundings.value(semconv.ENV_LOG_GROUP)
+        yield _looked_at("log index", name, "DescribeIndexPolicies", _index, surroundings)
     if "logs/cloudwatch-otlp" in surroundings.layers:
         name = surroundings.environ.get(semconv.ENV_LOG_STREAM.name, "")
         yield _looked_at("log stream", name, "DescribeLogStreams", _stream, surroundings)
@@ -77,6 +81,24 @@ def _stream(name: str, surroundings: Surroundings) -> Finding:
         return Finding(what, Status.RIGHT, f"{name} is there")
     create = f"aws logs create-log-stream --log-group-name {group} --log-stream-name {name}"
     return Finding(what, Status.WRONG, f"{name} is not there ({variable})", create)
+
+
+def _index(name: str, surroundings: Surroundings) -> Finding:
+    """Look whether a run's records are found without looking at all others: for money and time."""
+    what, field = "log index", semconv.XRAY_TRACE_ID
+    try:
+        answer = surroundings.aws.call("logs", "describe_index_policies", logGroupIdentifiers=[name])
+    except Refused as error:
+        if error.code != "ResourceNotFoundException":
+            raise
+        return Finding(what, Status.SKIPPED, f"{name} is not there")
+    # The fields are a list, or the keys of an object: FieldsV2.
+    if any(f'"{field}"' in policy.get("policyDocument", "") for policy in answer["indexPolicies"]):
+        return Finding(what, Status.RIGHT, f"{name} has an index on {field}")
+    told = f"{name} has no index on {field}: `otel-prefect trace` and `logs` look at all that was logged then"
+    fields = json.dumps({"Fields": [semconv.RECORD_FLOW_RUN_ID, field]})
+    create = f"aws logs put-index-policy --log-group-identifier {name} --policy-document '{fields}'"
+    return Finding(what, Status.NOTE, told, create)
 
 
 def _group(variable: semconv.Variable, name: str, surroundings: Surroundings) -> Finding:

@@ -343,6 +343,7 @@ def test_a_token_that_has_expired_is_one_fault_and_the_rest_is_left_out(place: P
         "aws: credentials": "wrong",
         "permissions": "skipped",
         "log group": "skipped",
+        "log index": "skipped",
     }
     row = report.row("aws: credentials")
     assert "have expired" in row.said
@@ -497,6 +498,16 @@ def test_a_log_group_that_is_missing_keeps_for_ever_or_too_short_is_told_apart(p
     short = place.report("log-groups", **named)
     assert (short.code, short.row("log group").mend) == (1, f"{semconv.ENV_LOG_RETENTION_DAYS.name}=7")
     assert place.report("log-groups", **named, OTEL_PREFECT_LOG_RETENTION_DAYS="7").not_right() == {}
+
+
+def test_a_log_group_without_an_index_is_said_with_what_makes_one(place: Place) -> None:
+    assert "xray_trace_id" in place.report("log-groups").row("log index").said
+    place.gate.indexed = False
+    report = place.report("log-groups")
+    row = report.row("log index")
+    assert (report.code, row.status) == (0, "note")
+    make = f"aws logs put-index-policy --log-group-identifier {GROUP} --policy-document "
+    assert row.mend == make + '\'{"Fields": ["flow_run_id", "xray_trace_id"]}\''
 
 
 def test_a_stream_that_nothing_makes_is_looked_for_where_logs_go_over_otlp(place: Place) -> None:

@@ -48,6 +48,9 @@ _INSIGHTS = {
 # What moto has not.
 _ANSWERED_HERE: dict[str, dict[str, Any]] = {
     "xray:GetTraceSegmentDestination": {"Destination": "", "Status": "ACTIVE"},
+    "logs:DescribeIndexPolicies": {
+        "indexPolicies": [{"policyDocument": '{"Fields": ["flow_run_id", "xray_trace_id"]}'}]
+    },
     "xray:GetSamplingRules": {"SamplingRuleRecords": []},
     "xray:GetSamplingTargets": {"SamplingTargetDocuments": [], "UnprocessedStatistics": []},
 }
@@ -63,6 +66,7 @@ class Gate:
         expired: whether every call is told that its token has expired.
         destination: what GetTraceSegmentDestination, which moto has not, answers.
         allowed: says whether a policy allows an action on a resource; where it is None, all is allowed.
+        indexed: whether log groups have an index, which moto knows nothing of.
         insights: what answers queries of Logs Insights.
         ahead: seconds by which AWS's clock is ahead of this machine's.
         asked: the actions that came, in order.
@@ -75,6 +79,7 @@ class Gate:
     expired: bool = False
     destination: str = "XRay"
     allowed: Callable[[str, str], bool] | None = None
+    indexed: bool = True
     ahead: float = 0.0
     insights: Insights = field(init=False)
     asked: list[str] = field(default_factory=list)
@@ -83,6 +88,13 @@ class Gate:
 
     def __post_init__(self) -> None:
         self.insights = insights.of_moto(self.moto)
+
+    def answers(self) -> dict[str, dict[str, Any]]:
+        """Return what is answered by action, where that is decided here."""
+        indexes: dict[str, dict[str, Any]] = (
+            {} if self.indexed else {"logs:DescribeIndexPolicies": {"indexPolicies": []}}
+        )
+        return {"xray:GetTraceSegmentDestination": {"Destination": self.destination}, **indexes}
 
     def reason(self, action: str, resource: str) -> str | None:
         """Return why an action is refused, as AWS words it after "because"; None where it is not."""
@@ -123,9 +135,7 @@ class _Handler(QuietHandler):
             said += f"{resource} {reason.format(action=action)}"
             self._refuse(action, "AccessDeniedException", said)
         elif action in _ANSWERED_HERE:
-            answer = {**_ANSWERED_HERE[action]}
-            if "Destination" in answer:
-                answer["Destination"] = self.gate.destination
+            answer = _ANSWERED_HERE[action] | self.gate.answers().get(action, {})
             self._send(200, json.dumps(answer).encode(), {"content-type": "application/json"})
         elif action == "xray:BatchGetTraces" and self.gate.destination == "CloudWatchLogs":
             # "If Transaction Search is on, traces are not found by this operation": its own page says so.
