@@ -130,6 +130,7 @@ locals {
       {
         Effect = "Allow"
         Action = [
+          "logs:DescribeIndexPolicies",
           "logs:GetQueryResults",
           "logs:StopQuery",
           "xray:BatchGetTraces",
@@ -146,7 +147,7 @@ locals {
       },
       {
         Effect   = "Allow"
-        Action   = ["logs:DescribeIndexPolicies", "logs:DescribeLogStreams"]
+        Action   = ["logs:DescribeLogStreams"]
         Resource = ["${local.log_group}:*"]
       },
       {

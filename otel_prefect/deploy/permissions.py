@@ -167,7 +167,7 @@ TABLE: Final = (
     Permission("xray:ListRetrievedTraces", "*", (TRACE,), "reads what was looked up"),
     Permission("logs:DescribeLogGroups", _LOGS + "*", (DOCTOR,), "looks for the log groups"),
     Permission("logs:DescribeLogStreams", _LOGS + "${log_group}:*", (DOCTOR,), "looks for the log stream"),
-    Permission("logs:DescribeIndexPolicies", _LOGS + "${log_group}:*", (DOCTOR,), "looks for its index"),
+    Permission("logs:DescribeIndexPolicies", "*", (DOCTOR,), "looks for its index"),
     Permission(
         "logs:FilterLogEvents",
         _LOGS + "${log_group}:*",

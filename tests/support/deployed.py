@@ -183,6 +183,9 @@ WITHOUT_A_RESOURCE: Final = frozenset(
         *(f"xray:{action}" for action in ("GetSamplingRules", "GetSamplingTargets", "BatchGetTraces")),
         *(f"xray:{action}" for action in ("StartTraceRetrieval", "ListRetrievedTraces")),
         "xray:GetTraceSegmentDestination",
+        # Of a query's own id, which nobody knows but who has started it on a log group that he may query.
+        *(f"logs:{action}" for action in ("GetQueryResults", "StopQuery")),
+        "logs:DescribeIndexPolicies",
         "cloudwatch:PutMetricData",
         "ecs:DescribeTaskDefinition",
         "ecr:GetAuthorizationToken",
