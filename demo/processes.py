@@ -39,9 +39,8 @@ _TAIL_LINES = 12
 # port by chance before its server starts, or while that starts again; nor does who connects to it meanwhile
 # get it as its own, connected to itself. Each process begins at a random place and gives none twice.
 _PORTS = range(12_000, 32_000)
-_next_ports = itertools.cycle(_PORTS)
-for _ in range(random.randrange(len(_PORTS))):  # noqa: S311 - no secret
-    next(_next_ports)
+_first_port = random.randrange(len(_PORTS))  # noqa: S311 - no secret
+_next_ports = itertools.cycle((*_PORTS[_first_port:], *_PORTS[:_first_port]))
 
 _MARK = "DEMO_PROCESS"
 # A process that is just forking may be missed by one look.

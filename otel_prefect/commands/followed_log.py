@@ -17,7 +17,6 @@ class FollowedLog:
     """The log of one run.
 
     Attributes:
-        lines: all that was read, by time.
         missing: what the last reading says is missing; empty where nothing is.
     """
 
@@ -29,7 +28,6 @@ class FollowedLog:
             trace_id: 32 hex digits.
             began: when the run did, in seconds since 1970.
         """
-        self.lines: list[Line] = []
         self.missing = ""
         self._source, self._trace_id, self._began = source, trace_id, began
         self._read_until = began
@@ -46,9 +44,7 @@ class FollowedLog:
         lines, self.missing = self._source.lines(self._trace_id, start, now)
         if not self.missing:
             self._read_until = now
-        new = self._new(lines)
-        self.lines = sorted([*self.lines, *new], key=lambda line: line.time) if new else self.lines
-        return new
+        return self._new(lines)
 
     def _new(self, lines: Iterable[Line]) -> list[Line]:
         """Return the lines that were not read before; two alike are two."""

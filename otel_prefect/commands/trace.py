@@ -96,6 +96,7 @@ def _follow(source: Source, wanted: Asked) -> None:
     from otel_prefect.view.terminal.show import show  # noqa: PLC0415 - it needs rich
 
     log: FollowedLog | None = None
+    lines: list[Line] = []
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while True:
             try:
@@ -106,8 +107,8 @@ def _follow(source: Source, wanted: Asked) -> None:
                 if not execution.in_progress and not execution.missing_parents:
                     return
                 log = log or FollowedLog(source, wanted.trace_id, execution.start)
-                log.read(time.time())
-                live.update(show(execution, log.lines, time.time()), refresh=True)
+                lines = sorted([*lines, *log.read(time.time())], key=lambda line: line.time)
+                live.update(show(execution, lines, time.time()), refresh=True)
             time.sleep(_FOLLOW_SECONDS)
 
 

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from otel_prefect import semconv
+from otel_prefect.view.words import process_label
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -103,9 +104,7 @@ class Span:
     @property
     def label(self) -> str:
         """The process that it is the first span of, with its source; else its name."""
-        source = self.attributes.get(semconv.SOURCE)
-        name = self.service or self.name
-        return f"{name} [{source}]" if source and self.service else name
+        return process_label(self.service, self.attributes.get(semconv.SOURCE)) if self.service else self.name
 
     def until(self, now: float) -> float:
         """Return its end, or where it has none yet a time that is not before its start."""

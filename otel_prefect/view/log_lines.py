@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from otel_prefect import ids, semconv
 from otel_prefect.view import log_group
+from otel_prefect.view.words import process_label
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -40,8 +41,7 @@ class Line:
     @property
     def label(self) -> str:
         """The process, as its spans are labelled: the service, with its source where it names one."""
-        source = self.fields.get(semconv.SOURCE)
-        return f"{self.service} [{source}]" if source else self.service
+        return process_label(self.service, self.fields.get(semconv.SOURCE))
 
 
 def of_cloudwatch(logs: Any, group: str, trace_id: str, start: float, end: float) -> tuple[list[Line], int]:

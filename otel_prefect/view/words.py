@@ -1,4 +1,4 @@
-"""Times and durations as people read them."""
+"""Times, durations and processes as people read them."""
 
 from __future__ import annotations
 
@@ -59,3 +59,8 @@ def dollars(amount: float) -> str:
     if 0 < amount < 0.0001:
         return "< $0.0001"
     return f"${amount:.4f}" if amount < 0.01 else f"${amount:.2f}"
+
+
+def process_label(service: str, source: object) -> str:
+    """Return what a process is called: its service, with the source that it loads where it has one."""
+    return f"{service} [{source}]" if source else service
